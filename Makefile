@@ -1,0 +1,41 @@
+# The commands of this project. `make demo` and `make test` are all that most people need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export BEDSIDE_CACHE ?= $(CURDIR)/.cache/bedside
+export BEDSIDE_DATA ?= $(abspath $(CURDIR)/../shared/data)
+RECIPE ?= recipes/clinic-line.yaml
+
+.PHONY: setup demo test fast lint bench clean help
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: $(VENV)/.ready ## Make .venv with every extra and fetch the embedded base model
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/bedside fetch $(RECIPE)
+	@touch $@
+
+demo: setup ## Curate, train, evaluate, release, and show the release at work (about 20 minutes on 2 cores)
+	$(BIN)/bedside demo $(RECIPE)
+
+test: setup lint ## All tests, with the real embedded model
+	$(BIN)/python -m pytest
+
+fast: setup ## The tests that need no model: under 2 minutes
+	$(BIN)/python -m pytest -m 'not slow'
+
+lint: setup ## Style, types and floors
+	$(BIN)/ruff check src tests bench
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup ## Side-by-side measurements, printed as ratios from one run
+	$(BIN)/python -m bench
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) .cache runs evaluations

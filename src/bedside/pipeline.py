@@ -1,0 +1,188 @@
+"""The whole way of a recipe: corpus → base → training stages → merge → release with gates → evaluation.
+
+Each step is a stage of a `Run`: skipped when nothing it reads has changed, taken up again after a kill.
+
+    runs/NAME/
+        corpus/            curated conversations and turns, ledger
+        base/              the base model as training needs it, and the chat contract
+        train-STAGE/       adapter, learning curve, events; one folder a stage of the curriculum
+        merge/             base and adapters as one model
+        candidate/         the release before its scores are known: GGUF, contract, Modelfile
+        evaluate/          scores, samples and report of base, merged, shipped and MiniLM
+        release/           the candidate that passed every gate, with its card and scores
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from itertools import cycle, islice
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from rich.console import Console
+
+from bedside.corpus.conversation import Conversation, Message, Provenance
+from bedside.corpus.curate import CONVERSATIONS, TURNS, curate, source_path
+from bedside.engine.contract import ChatContract
+from bedside.engine.understanding import TASK, completion
+from bedside.errors import TrainingError
+from bedside.evaluation.suites import suite_path, suite_texts
+from bedside.recipe.models import Recipe, Stage
+from bedside.workspace.fetch import cached
+from bedside.workspace.files import read_jsonl, sha256_path, write_json
+from bedside.workspace.ledger import DropLedger
+from bedside.workspace.run import Run, StageResult
+
+
+class Pipeline:
+    """Runs a recipe in a run folder.
+
+    Args:
+        recipe: what to do.
+        recipe_folder: where its relative paths start.
+        run: where its stages lie.
+        console: where to show progress.
+    """
+
+    def __init__(self, recipe: Recipe, recipe_folder: Path, run: Run, console: Console) -> None:
+        self.recipe, self.folder, self.run, self.console = recipe, recipe_folder, run, console
+
+    def all(self) -> Path:
+        """Everything, to a verified release; returns its folder.
+
+        Raises:
+            BedsideError: what is wrong and what to do; nothing unfinished looks whole.
+        """
+        corpus = self.curate()
+        base = self.base()
+        adapters = self.train(corpus, base)
+        return self.release(corpus, base, adapters)
+
+    def curate(self) -> StageResult:
+        """The corpus stage."""
+        recipe = self.recipe
+        paths = {f"source {s.name}": source_path(s, self.folder) for s in recipe.corpus.sources}
+        reads: dict[str, Path | str] = {name: path if path.exists() else "absent" for name, path in paths.items()}
+        reads["synthesis data"] = sha256_path(Path(__file__).parent / "corpus" / "synthesis")
+        suite = recipe.evaluation.suite if recipe.task == TASK else None
+        if suite:
+            reads["suite"] = suite_path(suite)
+        if recipe.corpus.synthesis and recipe.corpus.synthesis.folder:
+            reads["practice's synthesis data"] = (self.folder / recipe.corpus.synthesis.folder).resolve()
+        texts = suite_texts(suite) if suite else frozenset()
+        settings = {"corpus": recipe.corpus.model_dump(mode="json"), "seed": recipe.seed}
+        return self._stage("corpus", lambda out: curate(recipe, self.folder, texts, out, self.console), settings, reads)
+
+    def base(self) -> StageResult:
+        """The base model as a training folder with its chat contract."""
+        from bedside.training.base import import_base, make_contract
+
+        source = cached(self.recipe.base)
+
+        def work(out: Path) -> dict[str, Any]:
+            facts = import_base(source, out)
+            contract = make_contract(self.recipe, out)
+            contract.save(out)
+            return {**facts, "contract": contract.hash}
+
+        settings = {"base": self.recipe.base.model_dump(mode="json"), "task": self.recipe.task, "max_length": self.recipe.training.max_length}
+        return self._stage("base", work, settings, {"base model": source, "catalogue": sha256_path(Path(__file__).parent / "knowledge")})
+
+    def train(self, corpus: StageResult, base: StageResult) -> list[StageResult]:
+        """All stages of the curriculum, each from the adapter of the one before."""
+        results: list[StageResult] = []
+        before: list[Stage] = []
+        for stage in self.recipe.training.stages:
+            start = results[-1].folder / "adapter" if results else None
+            reads: dict[str, Path | str] = {"corpus": corpus.folder, "base": base.folder, **({"adapter": start} if start else {})}
+            settings = {"stage": stage.model_dump(mode="json"), "training": self.recipe.training.model_dump(mode="json", exclude={"stages"}), "seed": self.recipe.seed}
+            results.append(self._stage(f"train-{stage.name}", self._training(stage, tuple(before), corpus, base, start), settings, reads))
+            before.append(stage)
+        return results
+
+    def _training(self, stage: Stage, before: Sequence[Stage], corpus: StageResult, base: StageResult, start: Path | None) -> Callable[[Path], dict[str, Any]]:
+        def work(out: Path) -> dict[str, Any]:
+            from bedside.training.base import load_tokenizer
+            from bedside.training.rows import make_rows
+            from bedside.training.train import train_stage
+
+            contract, tokenizer, ledger = ChatContract.load(base.folder), load_tokenizer(base.folder), DropLedger()
+            taught = choose(stage, before, list(read_conversations(corpus.folder, contract, "train")), self.recipe.seed)
+            held_out = [c for use, c in read_conversations(corpus.folder, contract, "held_out") if (use == "sources") == (stage.use == "sources")]
+            limit = self.recipe.training.max_long_share
+            rows = make_rows(taught, contract, tokenizer, ledger, max_long_share=limit)
+            held = make_rows(held_out[:200], contract, tokenizer, ledger, max_long_share=limit)
+            ledger.write(out / "ledger.jsonl")
+            result = train_stage(base=base.folder, start=start, rows=rows, held_out=held, stage=stage, training=self.recipe.training, seed=self.recipe.seed, out=out, console=self.console)
+            return {"rows": len(rows), "dropped": ledger.counts(), **asdict(result)}
+
+        return work
+
+    def release(self, corpus: StageResult, base: StageResult, adapters: Sequence[StageResult]) -> Path:
+        """Merge, convert, quantise, check every gate, evaluate; only then the folder `release` appears."""
+        from bedside.releasing import Releasing
+
+        return Releasing(self.recipe, self.run, self._stage, corpus, base, adapters, self.console).all()
+
+    def _stage(self, name: str, work: Callable[[Path], Any], settings: Any, reads: dict[str, Path | str]) -> StageResult:
+        self.console.print(f"[bold]{name}[/bold] …", highlight=False)
+        result = self.run.stage(name, work, settings=settings, reads=reads)
+        self.console.print(f"  {'unchanged, kept' if result.skipped else 'done'} ({result.seconds:.1f} s){_summary(result.facts)}", highlight=False)
+        return result
+
+
+def _summary(facts: dict[str, Any]) -> str:
+    shown = {k: v for k, v in facts.items() if isinstance(v, (int, float, str)) and k not in {"contract"}}
+    return "".join(f"\n  {key.replace('_', ' ')}: {value}" for key, value in shown.items())
+
+
+def read_conversations(corpus: Path, contract: ChatContract, split: str) -> list[tuple[str, Conversation]]:
+    """The corpus as (use, conversation) pairs; synthetic turns get the system message and the answer that the contract teaches."""
+    pairs = []
+    for row in read_jsonl(corpus / CONVERSATIONS):
+        if row.pop("split") == split:
+            conversation = Conversation.model_validate(row)
+            if conversation.messages[0].role == "user":
+                conversation = conversation.model_copy(update={"messages": (Message(role="system", content=contract.systems["answer"]), *conversation.messages)})
+            pairs.append(("sources", conversation))
+    for number, row in enumerate(read_jsonl(corpus / TURNS)):
+        if row["split"] == split and contract.codebook is not None:
+            answer = completion(contract.codebook, row["intents"], [(name, value) for name, value in row["slots"]])
+            messages = (*(Message(**m) for m in contract.messages(TASK, row["text"])), Message(role="assistant", content=answer))
+            provenance = Provenance(source="synthesis", where=f"turn {number}", licence="Apache-2.0", locale="en-AU", family="+".join(row["families"]))
+            pairs.append((row["use"], Conversation(messages=messages, provenance=provenance)))
+    return pairs
+
+
+def choose(stage: Stage, before: Sequence[Stage], pairs: Sequence[tuple[str, Conversation]], seed: int) -> list[Conversation]:
+    """The rows of one stage: its own kind, a stated share of Australian ones, and some of the stages before.
+
+    Raises:
+        TrainingError: the corpus holds nothing for the stage, or no Australian rows although a share is asked.
+    """
+    rng = Random(f"{seed} {stage.name}")
+    own = [c for use, c in pairs if use == stage.use]
+    if not own:
+        raise TrainingError(f"stage {stage.name!r} uses {stage.use}, but the corpus holds none", "Add sources or synthesis turns, or remove the stage")
+    rehearsed = [c for use, c in pairs if use in {s.use for s in before}]
+    old = round(stage.rows * stage.rehearsal) if rehearsed else 0
+    groups = [(rehearsed, old)]
+    if stage.australian_share is None:
+        groups.append((own, stage.rows - old))
+    else:
+        australian = [c for c in own if c.provenance.locale == "en-AU"]
+        other = [c for c in own if c.provenance.locale != "en-AU"]
+        if stage.australian_share > 0 and not australian:
+            raise TrainingError(f"stage {stage.name!r} asks for {stage.australian_share:.0%} Australian rows, but no source has locale en-AU", "Set a source's locale, or remove australian_share")
+        number = round((stage.rows - old) * (stage.australian_share if other else 1))
+        groups += [(australian, number), (other, stage.rows - old - number)]
+    chosen = [c for pool, number in groups if pool for c in islice(cycle(rng.sample(pool, len(pool))), min(number, 4 * len(pool)))]
+    rng.shuffle(chosen)
+    return chosen
+
+
+def write_lineage(run: Run, out: Path) -> None:
+    """All manifests of a run as one file, for the release."""
+    write_json(out, run.lineage())

@@ -1,0 +1,112 @@
+"""Packing without cross-contamination: many rows in one sequence, attention inside each row only.
+
+Rows of like length are laid end to end in blocks of about `tokens` tokens. Linear layers see no padding at all; attention runs on the rows
+of a block laid out as a small batch, so its cost grows with the rows' lengths and not with the block's. Position ids start at 0 in each
+row. A test holds that the loss of a packed block equals that of its rows one by one.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface
+
+ATTENTION = "bedside_segments"
+IGNORE = -100
+
+
+@dataclass(frozen=True)
+class Row:
+    """One tokenised training row.
+
+    Attributes:
+        input_ids: the whole conversation.
+        labels: `input_ids` where the model is taught, -100 elsewhere.
+    """
+
+    input_ids: list[int]
+    labels: list[int]
+
+
+def pack(lengths: Sequence[int], tokens: int, *, seed: int, window: int = 16) -> list[list[int]]:
+    """Group rows, by index, into blocks of at most `tokens` tokens, in a seeded random order.
+
+    Rows are shuffled, then sorted by length inside windows of about `window` blocks, so that the rows of a block are alike in length and
+    the blocks of an epoch are not. A row longer than `tokens` gets a block of its own.
+    """
+    rng = random.Random(seed)
+    order = rng.sample(range(len(lengths)), len(lengths))
+    per_window = max(1, window * tokens * len(lengths) // max(1, sum(lengths)))
+    blocks: list[list[int]] = []
+    for start in range(0, len(order), per_window):
+        used = tokens + 1
+        for index in sorted(order[start : start + per_window], key=lengths.__getitem__):
+            if used + lengths[index] > tokens:
+                blocks.append([])
+                used = 0
+            blocks[-1].append(index)
+            used += lengths[index]
+    rng.shuffle(blocks)
+    return blocks
+
+
+def collate(rows: Sequence[Row]) -> dict[str, Tensor]:
+    """One packed block as tensors: `input_ids`, `labels`, `position_ids` of shape [1, tokens] and the gather index of its rows.
+
+    `segments` [rows, longest] holds each row's token places in the block, -1 where a row is shorter.
+    """
+    lengths = [len(row.input_ids) for row in rows]
+    segments = torch.full((len(rows), max(lengths)), -1)
+    start = 0
+    for number, length in enumerate(lengths):
+        segments[number, :length] = torch.arange(start, start + length)
+        start += length
+    return {
+        "input_ids": torch.tensor([[token for row in rows for token in row.input_ids]]),
+        "labels": torch.tensor([[label for row in rows for label in (IGNORE, *row.labels[1:])]]),
+        "position_ids": torch.cat([torch.arange(length) for length in lengths])[None],
+        "segments": segments,
+    }
+
+
+def segment_attention(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, *, scaling: float, segments: Tensor, dropout: float = 0.0, **_: Any) -> tuple[Tensor, None]:
+    """Causal attention inside each segment of a packed block.
+
+    Plain matrix products instead of the fused kernel: PyTorch's fused attention has a slow backward pass on processors, 17 ms a layer
+    for 32 rows of 32 tokens where the products take 3.
+
+    Args:
+        query: [1, heads, tokens, size]; `key` and `value` may have fewer heads (grouped-query attention).
+        segments: [rows, longest], see `collate`.
+
+    Returns:
+        [1, tokens, heads, size] and no weights, as transformers expects of an attention function.
+    """
+    groups = query.shape[1] // key.shape[1]
+    rows, longest = segments.shape
+    index = segments.clamp(min=0)
+    q, k, v = (_by_row(t, index) for t in (query, key, value))
+    # Query heads that share a key head stand below each other, so that keys are never copied.
+    q = (q * scaling).reshape(rows, -1, groups * longest, q.shape[-1])
+    scores = (q @ k.transpose(-1, -2)).unflatten(2, (groups, longest))
+    future = torch.ones(longest, longest, dtype=torch.bool, device=q.device).triu(1)
+    weights = nn.functional.dropout(scores.masked_fill(future, torch.finfo(scores.dtype).min).softmax(-1), dropout, module.training)
+    out = (weights.flatten(2, 3) @ v).reshape(rows, query.shape[1], longest, -1)
+    present = (segments >= 0).flatten().nonzero().flatten()
+    flat = nn.functional.embedding(present, out.transpose(1, 2).reshape(rows * longest, -1))
+    return flat.view(1, len(present), query.shape[1], -1), None
+
+
+def _by_row(heads: Tensor, index: Tensor) -> Tensor:
+    """[1, heads, tokens, size] → [rows, heads, longest, size]. An embedding look-up: its backward pass adds rows, which is fast."""
+    _, number, tokens, size = heads.shape
+    flat = heads[0].transpose(0, 1).reshape(tokens, number * size)
+    return nn.functional.embedding(index, flat).unflatten(-1, (number, size)).transpose(1, 2)
+
+
+AttentionInterface.register(ATTENTION, segment_attention)
