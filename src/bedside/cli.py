@@ -65,7 +65,9 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback()
-def _options(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")] = False) -> None:
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")] = False,
+) -> None:
     pass
 
 
@@ -97,7 +99,7 @@ def run(recipe: RecipeFile, changes: Set = None, runs: Runs = Path("runs")) -> N
 
     loaded = _recipe(recipe, changes)
     folder = Pipeline(loaded, recipe.parent, Run(runs / loaded.name), out).all()
-    out.print(f"\nrelease: {folder}\nreport:  {folder / 'evaluation' / 'report.html'}", highlight=False)
+    out.print(f"\nrelease: {folder}\nreport:  {folder / 'evaluation.html'}", highlight=False)
     verb = "understand" if loaded.task == "understand" else "ask"
     out.print(f'Next: bedside {verb} --release {folder} "can I get in with Dr Nguyen this arvo"', highlight=False)
 
@@ -129,7 +131,13 @@ def show(run_folder: Annotated[Path, typer.Argument(help="Run folder, such as ru
         read = "\n".join(f"{name} {digest[:12]}" for name, digest in manifest["reads"].items())
         wrote = "\n".join(f"{name} {digest[:12]}" for name, digest in list(manifest["wrote"].items())[:6])
         more = len(manifest["wrote"]) - 6
-        table.add_row(manifest["stage"], read, wrote + (f"\n… and {more} more" if more > 0 else ""), f"{manifest['seconds']:.1f}", manifest["finished"])
+        table.add_row(
+            manifest["stage"],
+            read,
+            wrote + (f"\n… and {more} more" if more > 0 else ""),
+            f"{manifest['seconds']:.1f}",
+            manifest["finished"],
+        )
     out.print(table)
 
 
@@ -157,7 +165,10 @@ def intents() -> None:
 def recipe_check(recipe: RecipeFile, changes: Set = None) -> None:
     """Check a recipe; all faults are shown at once with their lines."""
     loaded = _recipe(recipe, changes)
-    out.print(f"{recipe}: {loaded.name}, {len(loaded.corpus.sources)} sources, {len(loaded.training.stages)} training stages, release as {loaded.release.quantisation}", highlight=False)
+    out.print(
+        f"{recipe}: {loaded.name}, {len(loaded.corpus.sources)} sources, {len(loaded.training.stages)} training stages, release as {loaded.release.quantisation}",
+        highlight=False,
+    )
 
 
 @recipes.command("schema")
@@ -185,9 +196,14 @@ def _jsonl(needed: str) -> Iterator[dict[str, Any]]:
         try:
             row = json.loads(line)
         except ValueError as error:
-            raise SourceError(f"standard input line {number} is no JSON ({error})", f'Give lines such as {{"id": "1", "{needed}": "…"}}') from error
+            raise SourceError(
+                f"standard input line {number} is no JSON ({error})", f'Give lines such as {{"id": "1", "{needed}": "…"}}'
+            ) from error
         if not isinstance(row, dict) or not isinstance(row.get(needed), str) or "id" not in row:
-            raise SourceError(f"standard input line {number} lacks `id` or the text field `{needed}`", f'Give lines such as {{"id": "1", "{needed}": "…"}}')
+            raise SourceError(
+                f"standard input line {number} lacks `id` or the text field `{needed}`",
+                f'Give lines such as {{"id": "1", "{needed}": "…"}}',
+            )
         yield row
 
 
@@ -196,7 +212,9 @@ def understand(
     text: Annotated[str | None, typer.Argument(help="A caller's turn; read from standard input with --jsonl.", show_default=False)] = None,
     *,
     release: ReleaseDir,
-    jsonl: Annotated[bool, typer.Option("--jsonl", help='Read lines {"id","text"} and write lines {"id","intents","slots","entropy"}.')] = False,
+    jsonl: Annotated[
+        bool, typer.Option("--jsonl", help='Read lines {"id","text"} and write lines {"id","intents","slots","entropy"}.')
+    ] = False,
     threads: Threads = None,
 ) -> None:
     """What a caller's turn means: intents with probabilities, slots, and how uncertain the model is."""
@@ -254,10 +272,20 @@ def evaluate(
 
     loaded = load_release(release)
     turns = load_suite(suite)
-    target = folder or Path("evaluations") / f"{loaded.name}-{Path(suite).stem}"
+    target = folder or Path("evaluations") / f"{loaded.manifest.name}-{Path(suite).stem}"
     answers = ask_engine(_open(release), turns, label="asking", console=err)
-    hashes = {"model.gguf": loaded.manifest["files"]["model.gguf"]["sha256"], "contract": loaded.contract.hash}
-    report = write_evaluation(target, f"{loaded.name} on {Path(suite).stem}", {SHIPPED: answers}, turns, shipped=SHIPPED, extra={}, hashes=hashes, resamples=2000, seed=0)
+    hashes = {"model.gguf": loaded.manifest.files["model.gguf"].sha256, "contract": loaded.contract.hash}
+    report = write_evaluation(
+        target,
+        f"{loaded.manifest.name} on {Path(suite).stem}",
+        {SHIPPED: answers},
+        turns,
+        shipped=SHIPPED,
+        extra={},
+        hashes=hashes,
+        resamples=2000,
+        seed=0,
+    )
     if as_json:
         print(json.dumps(report["systems"][SHIPPED] | {"counts": report["counts"], "wrong": None}, ensure_ascii=False))
         return
@@ -273,7 +301,7 @@ def verify(release: Annotated[Path, typer.Argument(help="Release folder.", show_
     from bedside.release import verify_release
 
     checked = verify_release(release)
-    out.print(f"{release}: whole; {len(checked.manifest['files'])} files, contract {checked.contract.hash[:12]}", highlight=False)
+    out.print(f"{release}: whole; {len(checked.manifest.files)} files, contract {checked.contract.hash[:12]}", highlight=False)
 
 
 @app.command()

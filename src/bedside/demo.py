@@ -32,7 +32,10 @@ def run_demo(recipe: Recipe, recipe_folder: Path, calls: Path, runs: Path, conso
     show_calls(folder, calls, console)
     minutes, gigabytes = (time.perf_counter() - start) / 60, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
     console.print(f"\n{minutes:.1f} minutes, at most {gigabytes:.1f} GB of memory", highlight=False)
-    console.print(f"report:  {folder / 'evaluation' / 'report.html'}\nNext:    bedside serve --release {folder}\nNot a medical device. Not for clinical use without validation.", highlight=False)
+    console.print(
+        f"report:  {folder / 'evaluation.html'}\nNext:    bedside serve --release {folder}\nNot a medical device. Not for clinical use without validation.",
+        highlight=False,
+    )
 
 
 def show_calls(release: Path, calls: Path, console: Console) -> None:
@@ -45,6 +48,11 @@ def show_calls(release: Path, calls: Path, console: Console) -> None:
     for text in filter(None, (line.strip() for line in calls.read_text(encoding="utf-8").splitlines())):
         found = classify(engine, text)
         times.append(found.seconds * 1000)
-        table.add_row(text, "\n".join(f"{i.name} {i.p:.2f}" for i in found.intents) or "none", "\n".join(f"{k}: {v}" for k, v in found.slots.items()), f"{times[-1]:.0f}")
+        table.add_row(
+            text,
+            "\n".join(f"{i.name} {i.p:.2f}" for i in found.intents) or "none",
+            "\n".join(f"{k}: {v}" for k, v in found.slots.items()),
+            f"{times[-1]:.0f}",
+        )
     console.print(table)
     console.print(f"{len(times)} turns, median {sorted(times)[len(times) // 2]:.0f} ms", highlight=False)

@@ -7,9 +7,8 @@ Each step is a stage of a `Run`: skipped when nothing it reads has changed, take
         base/              the base model as training needs it, and the chat contract
         train-STAGE/       adapter, learning curve, events; one folder a stage of the curriculum
         merge/             base and adapters as one model
-        candidate/         the release before its scores are known: GGUF, contract, Modelfile
-        evaluate/          scores, samples and report of base, merged, shipped and MiniLM
-        release/           the candidate that passed every gate, with its card and scores
+        evaluate/          scores, samples and report of base, merged, quantised model and MiniLM
+        release/           what ships, once every gate is passed; `publish/` records what it was made of
 """
 
 from __future__ import annotations
@@ -29,9 +28,10 @@ from bedside.engine.contract import ChatContract
 from bedside.engine.understanding import TASK, completion
 from bedside.errors import TrainingError
 from bedside.evaluation.suites import suite_path, suite_texts
+from bedside.offline import quiet_libraries, stay_offline
 from bedside.recipe.models import Recipe, Stage
 from bedside.workspace.fetch import cached
-from bedside.workspace.files import read_jsonl, sha256_path, write_json
+from bedside.workspace.files import read_jsonl, sha256_path
 from bedside.workspace.ledger import DropLedger
 from bedside.workspace.run import Run, StageResult
 
@@ -48,6 +48,8 @@ class Pipeline:
 
     def __init__(self, recipe: Recipe, recipe_folder: Path, run: Run, console: Console) -> None:
         self.recipe, self.folder, self.run, self.console = recipe, recipe_folder, run, console
+        stay_offline()
+        quiet_libraries()
 
     def all(self) -> Path:
         """Everything, to a verified release; returns its folder.
@@ -87,7 +89,11 @@ class Pipeline:
             contract.save(out)
             return {**facts, "contract": contract.hash}
 
-        settings = {"base": self.recipe.base.model_dump(mode="json"), "task": self.recipe.task, "max_length": self.recipe.training.max_length}
+        settings = {
+            "base": self.recipe.base.model_dump(mode="json"),
+            "task": self.recipe.task,
+            "max_length": self.recipe.training.max_length,
+        }
         return self._stage("base", work, settings, {"base model": source, "catalogue": sha256_path(Path(__file__).parent / "knowledge")})
 
     def train(self, corpus: StageResult, base: StageResult) -> list[StageResult]:
@@ -97,12 +103,18 @@ class Pipeline:
         for stage in self.recipe.training.stages:
             start = results[-1].folder / "adapter" if results else None
             reads: dict[str, Path | str] = {"corpus": corpus.folder, "base": base.folder, **({"adapter": start} if start else {})}
-            settings = {"stage": stage.model_dump(mode="json"), "training": self.recipe.training.model_dump(mode="json", exclude={"stages"}), "seed": self.recipe.seed}
+            settings = {
+                "stage": stage.model_dump(mode="json"),
+                "training": self.recipe.training.model_dump(mode="json", exclude={"stages"}),
+                "seed": self.recipe.seed,
+            }
             results.append(self._stage(f"train-{stage.name}", self._training(stage, tuple(before), corpus, base, start), settings, reads))
             before.append(stage)
         return results
 
-    def _training(self, stage: Stage, before: Sequence[Stage], corpus: StageResult, base: StageResult, start: Path | None) -> Callable[[Path], dict[str, Any]]:
+    def _training(
+        self, stage: Stage, before: Sequence[Stage], corpus: StageResult, base: StageResult, start: Path | None
+    ) -> Callable[[Path], dict[str, Any]]:
         def work(out: Path) -> dict[str, Any]:
             from bedside.training.base import load_tokenizer
             from bedside.training.rows import make_rows
@@ -110,12 +122,24 @@ class Pipeline:
 
             contract, tokenizer, ledger = ChatContract.load(base.folder), load_tokenizer(base.folder), DropLedger()
             taught = choose(stage, before, list(read_conversations(corpus.folder, contract, "train")), self.recipe.seed)
-            held_out = [c for use, c in read_conversations(corpus.folder, contract, "held_out") if (use == "sources") == (stage.use == "sources")]
+            held_out = [
+                c for use, c in read_conversations(corpus.folder, contract, "held_out") if (use == "sources") == (stage.use == "sources")
+            ]
             limit = self.recipe.training.max_long_share
             rows = make_rows(taught, contract, tokenizer, ledger, max_long_share=limit)
             held = make_rows(held_out[:200], contract, tokenizer, ledger, max_long_share=limit)
             ledger.write(out / "ledger.jsonl")
-            result = train_stage(base=base.folder, start=start, rows=rows, held_out=held, stage=stage, training=self.recipe.training, seed=self.recipe.seed, out=out, console=self.console)
+            result = train_stage(
+                base=base.folder,
+                start=start,
+                rows=rows,
+                held_out=held,
+                stage=stage,
+                training=self.recipe.training,
+                seed=self.recipe.seed,
+                out=out,
+                console=self.console,
+            )
             return {"rows": len(rows), "dropped": ledger.counts(), **asdict(result)}
 
         return work
@@ -124,12 +148,24 @@ class Pipeline:
         """Merge, convert, quantise, check every gate, evaluate; only then the folder `release` appears."""
         from bedside.releasing import Releasing
 
-        return Releasing(self.recipe, self.run, self._stage, corpus, base, adapters, self.console).all()
+        contract = ChatContract.load(base.folder)
+        return Releasing(
+            self.recipe,
+            self._stage,
+            corpus,
+            base,
+            adapters,
+            lambda split: read_conversations(corpus.folder, contract, split),
+            self.run.folder,
+            self.console,
+        ).all()
 
     def _stage(self, name: str, work: Callable[[Path], Any], settings: Any, reads: dict[str, Path | str]) -> StageResult:
         self.console.print(f"[bold]{name}[/bold] …", highlight=False)
         result = self.run.stage(name, work, settings=settings, reads=reads)
-        self.console.print(f"  {'unchanged, kept' if result.skipped else 'done'} ({result.seconds:.1f} s){_summary(result.facts)}", highlight=False)
+        self.console.print(
+            f"  {'unchanged, kept' if result.skipped else 'done'} ({result.seconds:.1f} s){_summary(result.facts)}", highlight=False
+        )
         return result
 
 
@@ -145,13 +181,20 @@ def read_conversations(corpus: Path, contract: ChatContract, split: str) -> list
         if row.pop("split") == split:
             conversation = Conversation.model_validate(row)
             if conversation.messages[0].role == "user":
-                conversation = conversation.model_copy(update={"messages": (Message(role="system", content=contract.systems["answer"]), *conversation.messages)})
+                conversation = conversation.model_copy(
+                    update={"messages": (Message(role="system", content=contract.systems["answer"]), *conversation.messages)}
+                )
             pairs.append(("sources", conversation))
     for number, row in enumerate(read_jsonl(corpus / TURNS)):
         if row["split"] == split and contract.codebook is not None:
             answer = completion(contract.codebook, row["intents"], [(name, value) for name, value in row["slots"]])
-            messages = (*(Message(**m) for m in contract.messages(TASK, row["text"])), Message(role="assistant", content=answer))
-            provenance = Provenance(source="synthesis", where=f"turn {number}", licence="Apache-2.0", locale="en-AU", family="+".join(row["families"]))
+            messages = (
+                *(Message.model_validate(m) for m in contract.messages(TASK, row["text"])),
+                Message(role="assistant", content=answer),
+            )
+            provenance = Provenance(
+                source="synthesis", where=f"turn {number}", licence="Apache-2.0", locale="en-AU", family="+".join(row["families"])
+            )
             pairs.append((row["use"], Conversation(messages=messages, provenance=provenance)))
     return pairs
 
@@ -165,7 +208,9 @@ def choose(stage: Stage, before: Sequence[Stage], pairs: Sequence[tuple[str, Con
     rng = Random(f"{seed} {stage.name}")
     own = [c for use, c in pairs if use == stage.use]
     if not own:
-        raise TrainingError(f"stage {stage.name!r} uses {stage.use}, but the corpus holds none", "Add sources or synthesis turns, or remove the stage")
+        raise TrainingError(
+            f"stage {stage.name!r} uses {stage.use}, but the corpus holds none", "Add sources or synthesis turns, or remove the stage"
+        )
     rehearsed = [c for use, c in pairs if use in {s.use for s in before}]
     old = round(stage.rows * stage.rehearsal) if rehearsed else 0
     groups = [(rehearsed, old)]
@@ -175,14 +220,12 @@ def choose(stage: Stage, before: Sequence[Stage], pairs: Sequence[tuple[str, Con
         australian = [c for c in own if c.provenance.locale == "en-AU"]
         other = [c for c in own if c.provenance.locale != "en-AU"]
         if stage.australian_share > 0 and not australian:
-            raise TrainingError(f"stage {stage.name!r} asks for {stage.australian_share:.0%} Australian rows, but no source has locale en-AU", "Set a source's locale, or remove australian_share")
+            raise TrainingError(
+                f"stage {stage.name!r} asks for {stage.australian_share:.0%} Australian rows, but no source has locale en-AU",
+                "Set a source's locale, or remove australian_share",
+            )
         number = round((stage.rows - old) * (stage.australian_share if other else 1))
         groups += [(australian, number), (other, stage.rows - old - number)]
     chosen = [c for pool, number in groups if pool for c in islice(cycle(rng.sample(pool, len(pool))), min(number, 4 * len(pool)))]
     rng.shuffle(chosen)
     return chosen
-
-
-def write_lineage(run: Run, out: Path) -> None:
-    """All manifests of a run as one file, for the release."""
-    write_json(out, run.lineage())

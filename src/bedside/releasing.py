@@ -1,12 +1,15 @@
-"""The last stages of a recipe: merge, convert, quantise, gates, evaluation, release.
+"""The last stages of a recipe: merge, candidate, evaluation, release.
 
 A gate that fails ends the run with what differs; the folder `release` appears only when all of them passed.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from math import exp
 from pathlib import Path
 from typing import Any
 
@@ -19,60 +22,243 @@ from bedside.engine.llamacpp import LlamaCppEngine
 from bedside.engine.understanding import TASK
 from bedside.errors import ReleaseError
 from bedside.evaluation.evaluate import SHIPPED, ask_engine, ask_minilm, write_evaluation
-from bedside.evaluation.scorers import Understood, micro_f1
 from bedside.evaluation.suites import load_suite, suite_path
 from bedside.recipe.models import Recipe
-from bedside.release.gates import GateResult, check_greedy_parity, check_score_loss, check_token_parity
-from bedside.release.gguf_writer import write_gguf
-from bedside.release.merge import merge
-from bedside.release.quantise import quantise
-from bedside.workspace.files import read_jsonl
+from bedside.release import GateResult, build_release, check_greedy_parity, check_score_loss, merge, quantise, verify_release, write_gguf
+from bedside.workspace.files import read_jsonl, sha256_file, write_json
 from bedside.workspace.run import StageResult
 
 StageRunner = Callable[[str, Callable[[Path], Any], Any, dict[str, Path | str]], StageResult]
+HEADLINE = "micro_f1"
 _PARALLEL = 4
 _GREEDY_TOKENS = 24
 _GREEDY_PROMPTS = 12
 
 
 class Releasing:
-    """Turns a base and an adapter into a release.
+    """Turns a base and its adapters into a release.
 
     Args:
         recipe: what ships.
         stage: runs or skips one stage of the run.
         corpus, base, adapters: the stages before.
-        conversations: reads the corpus as (use, conversation) pairs of a split.
+        conversations: the corpus as (use, conversation) pairs of a split.
+        folder: of the run.
         console: where to show progress.
     """
 
-    def __init__(self, recipe: Recipe, stage: StageRunner, corpus: StageResult, base: StageResult, adapters: Sequence[StageResult], conversations: Callable[[str], list[tuple[str, Conversation]]], console: Console) -> None:
-        self.recipe, self.stage, self.corpus, self.base, self.adapters, self.console = recipe, stage, corpus, base, adapters, console
+    def __init__(
+        self,
+        recipe: Recipe,
+        stage: StageRunner,
+        corpus: StageResult,
+        base: StageResult,
+        adapters: Sequence[StageResult],
+        conversations: Callable[[str], list[tuple[str, Conversation]]],
+        folder: Path,
+        console: Console,
+    ) -> None:
+        self.folder = folder
+        self.recipe, self.stage, self.corpus, self.base, self.adapters = recipe, stage, corpus, base, adapters
+        self.conversations, self.console = conversations, console
         self.contract = ChatContract.load(base.folder)
-        self.conversations = conversations
 
     def all(self) -> Path:
-        """Merge, candidate, evaluation, release; returns the release's folder."""
+        """Merge, evaluation, release; returns the release's folder."""
         merged = self.merge()
-        candidate = self.candidate(merged)
-        evaluation = self.evaluate(merged, candidate) if self.recipe.task == TASK and self.recipe.evaluation.suite else None
-        return self.release(merged, candidate, evaluation)
+        evaluation = self.evaluate(merged) if self.recipe.task == TASK and self.recipe.evaluation.suite else None
+        return self.release(merged, evaluation)
 
     def merge(self) -> StageResult:
-        """Fold the last adapter into the base, as a Hugging Face folder and as an F16 GGUF; gate: greedy answers stay equal."""
+        """Fold the adapter into the base, as a Hugging Face folder and as F16 GGUF. Gate: greedy answers are equal before and after."""
         adapter = self.adapters[-1].folder / "adapter"
 
         def work(out: Path) -> dict[str, Any]:
-            shutil.rmtree(out / "model", ignore_errors=True)
+            from bedside.training.base import load_tokenizer, token_ids
+            from bedside.training.generate import Greedy
+
+            for leftover in (out / "model", out / "f16.gguf"):
+                shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink(missing_ok=True)
             merge(self.base.folder, adapter, out / "model")
-            gate = self._greedy_gate(adapter, out / "model")
-            written = write_gguf(out / "model", self.contract, out / "f16.gguf", name=self.recipe.name)
-            return {"gates": [gate.passed_line], "tensors": written.types}
+            tokenizer = load_tokenizer(self.base.folder)
+            prompts = [
+                token_ids(tokenizer, self.contract, self.contract.render(golden[:-1])) for golden in self._golden()[:_GREEDY_PROMPTS]
+            ]
+            before = Greedy(self.base.folder, adapter, self.contract, _GREEDY_TOKENS)
+            after = Greedy(out / "model", None, self.contract, _GREEDY_TOKENS)
+            gate = check_greedy_parity(before, after, prompts)
+            write_gguf(out / "model", self.contract, out / "f16.gguf", name=self.recipe.name)
+            return {"gates": [asdict(gate)]}
 
-        return self.stage("merge", work, {"golden": self.recipe.release.golden}, {"base": self.base.folder, "adapter": adapter})
+        return self.stage(
+            "merge", work, {"prompts": _GREEDY_PROMPTS}, {"base": self.base.folder, "adapter": adapter, "corpus": self.corpus.folder}
+        )
 
-    def _greedy_gate(self, adapter: Path, merged: Path) -> GateResult:
-        from bedside.training.generate import greedy
+    def _golden(self) -> list[list[dict[str, str]]]:
+        """Held-out conversations, longest vocabulary of uses first come: what token ids and greedy answers are compared on."""
+        held_out = self.conversations("held_out") or self.conversations("train")
+        return [[m.model_dump() for m in c.messages] for _, c in held_out if c.messages[-1].role == "assistant"][
+            -self.recipe.release.golden :
+        ]
 
-        prompts = self._prompts()[:_GREEDY_PROMPTS]
-        return check_greedy_parity(greedy(self.base.folder, adapter, self.contract, prompts, _GREEDY_TOKENS), greedy(merged, None, self.contract, prompts, _GREEDY_TOKENS), [c.messages[-2].content for c in self._golden()[:_GREEDY_PROMPTS]])
+    def evaluate(self, merged: StageResult) -> StageResult:
+        """Base, merged, quantised and MiniLM on the same turns. Gate: quantisation costs no more than its allowed score."""
+        settings, suite, kind = self.recipe.evaluation, self.recipe.evaluation.suite, self.recipe.release.quantisation
+        assert suite is not None
+
+        def work(out: Path) -> dict[str, Any]:
+            turns = load_suite(suite)
+            quantise(merged.folder / "f16.gguf", out / "model.gguf", kind)
+            models = {SHIPPED: out / "model.gguf", "merged": merged.folder / "f16.gguf"}
+            if settings.compare_base:
+                models["base"] = self._base_gguf(out, kind)
+            answers = {}
+            for name, model in models.items():
+                parallel = 1 if name == SHIPPED else _PARALLEL
+                engine = LlamaCppEngine(model, self.contract, parallel=parallel)
+                self.console.print(f"  asking {name}: {len(turns)} turns", highlight=False)
+                answers[name] = ask_engine(engine, turns, label=name, console=self.console, parallel=parallel)
+                engine.close()
+            extra = self._perplexities(models)
+            hashes = {"model.gguf": sha256_file(models[SHIPPED]), "contract": self.contract.hash, "suite": sha256_file(suite_path(suite))}
+            facts: dict[str, Any] = {"model": hashes["model.gguf"]}
+            if settings.compare_minilm:
+                self.console.print("  fitting MiniLM on the same training turns", highlight=False)
+                answers["minilm"], facts["minilm_fit_seconds"] = ask_minilm(self._taught_turns(), turns)
+            for model in (out / "model.gguf", out / "base.gguf"):
+                model.unlink(missing_ok=True)
+            title = f"{self.recipe.name} on {suite}"
+            report = write_evaluation(
+                out, title, answers, turns, shipped=SHIPPED, extra=extra, hashes=hashes, resamples=settings.resamples, seed=self.recipe.seed
+            )
+            scores = {
+                name: {metric: interval["value"] for metric, interval in system["metrics"].items()}
+                for name, system in report["systems"].items()
+            }
+            gate = check_score_loss(scores["merged"][HEADLINE], scores[SHIPPED][HEADLINE], self.recipe.release.max_score_loss)
+            return {**facts, "scores": scores, "latency": report["systems"][SHIPPED]["latency"], "gates": [asdict(gate)]}
+
+        reads: dict[str, Path | str] = {
+            "merged": merged.folder,
+            "corpus": self.corpus.folder,
+            "base": self.base.folder,
+            "suite": suite_path(suite),
+        }
+        return self.stage(
+            "evaluate",
+            work,
+            {"evaluation": settings.model_dump(mode="json"), "release": self.recipe.release.model_dump(mode="json")},
+            reads,
+        )
+
+    def _base_gguf(self, out: Path, kind: str) -> Path:
+        """The untuned base in the form it would ship in."""
+        write_gguf(self.base.folder, self.contract, out / "base-f16.gguf", name="base")
+        quantise(out / "base-f16.gguf", out / "base.gguf", kind)
+        (out / "base-f16.gguf").unlink()
+        return out / "base.gguf"
+
+    def _perplexities(self, models: dict[str, Path]) -> dict[str, dict[str, float]]:
+        """Perplexity on held-out answers, of the very weights in each GGUF file."""
+        from bedside.training.base import load_tokenizer
+        from bedside.training.rows import make_rows
+        from bedside.training.train import load_gguf, mean_loss
+        from bedside.workspace.ledger import DropLedger
+
+        tokenizer = load_tokenizer(self.base.folder)
+        held_out = [c for use, c in self.conversations("held_out") if use != "sources"][:150]
+        rows = make_rows(held_out, self.contract, tokenizer, DropLedger(), max_long_share=1)
+        return {
+            name: {"perplexity": exp(mean_loss(load_gguf(model), rows, self.recipe.training.tokens_per_step))}
+            for name, model in models.items()
+        }
+
+    def _taught_turns(self) -> list[tuple[str, list[str], str]]:
+        rows = [row for row in read_jsonl(self.corpus.folder / TURNS) if row["split"] == "train"]
+        return [(row["text"], row["intents"], row["families"][0]) for row in rows]
+
+    def release(self, merged: StageResult, evaluation: StageResult | None) -> Path:
+        """Build the folder that ships: model, contract, Modelfile, card, scores, manifest. Gate: token ids of the embedded engine are those of training."""
+        folder = self.folder / "release"
+
+        def work(out: Path) -> dict[str, Any]:
+            from bedside.training.base import load_tokenizer, token_ids
+
+            tokenizer = load_tokenizer(merged.folder / "model")
+            extras = (
+                {"evaluation.html": evaluation.folder / "report.html", "scores.json": evaluation.folder / "scores.json"}
+                if evaluation
+                else {}
+            )
+            built = build_release(
+                merged=merged.folder / "model",
+                contract=self.contract,
+                out=folder,
+                kind=self.recipe.release.quantisation,
+                name=self.recipe.name,
+                golden=self._golden(),
+                tokenizer=lambda text: token_ids(tokenizer, self.contract, text),
+                card_facts=self._card(evaluation),
+                gates=[GateResult(**gate) for result in (merged, evaluation) if result for gate in result.facts["gates"]],
+                temperature=0.0 if self.recipe.task == TASK else None,
+                extras={name: path.read_bytes() for name, path in extras.items()},
+            )
+            found = built.manifest.files["model.gguf"].sha256
+            if evaluation and evaluation.facts["model"] != found:
+                raise ReleaseError(
+                    f"the file to ship ({found[:12]}) is not the one that was measured ({evaluation.facts['model'][:12]})",
+                    "Run `bedside run` again",
+                )
+            write_json(out / "published.json", {"manifest": sha256_file(folder / "manifest.json")})
+            return {"model": found, "bytes": built.manifest.files["model.gguf"].bytes}
+
+        published, manifest = self.folder / "publish" / "published.json", folder / "manifest.json"
+        if not (published.is_file() and manifest.is_file() and json.loads(published.read_text())["manifest"] == sha256_file(manifest)):
+            shutil.rmtree(published.parent, ignore_errors=True)
+        reads: dict[str, Path | str] = {
+            "merged": merged.folder,
+            "corpus": self.corpus.folder,
+            **({"evaluation": evaluation.folder} if evaluation else {}),
+        }
+        self.stage("publish", work, self.recipe.model_dump(mode="json"), reads)
+        verify_release(folder)
+        return folder
+
+    def _card(self, evaluation: StageResult | None) -> dict[str, Any]:
+        recipe, corpus = self.recipe, self.corpus.facts
+        records: dict[str, int] = {}
+        for name, number in corpus["records"].items():
+            source, *_, split = name.split("/")
+            records[source] = records.get(source, 0) + (number if split == "train" else 0)
+        licences = {"synthesis": "Apache-2.0", **corpus["licences"]}
+        scores: dict[str, dict[str, float]] = {}
+        for system, metrics in (evaluation.facts["scores"] if evaluation else {}).items():
+            for metric, value in metrics.items():
+                if value is not None:
+                    scores.setdefault(metric, {})[system] = round(value, 3)
+        if evaluation:
+            scores["latency, 95th percentile, ms"] = {SHIPPED: round(evaluation.facts["latency"]["p95"] * 1000)}
+        adapter, training = recipe.training.adapter, recipe.training
+        settings: dict[str, str | int | float | bool] = {
+            "adapter": f"LoRA, rank {adapter.r}, alpha {adapter.alpha}, dropout {adapter.dropout:g}, {adapter.targets}",
+            "base precision": "bf16" if training.quantisation == "none" else training.quantisation,
+            "longest row": training.max_length,
+            "seed": recipe.seed,
+            **{
+                f"stage {s.name}": f"{r.facts['rows']} rows, {r.facts['steps']} steps, learning rate {s.learning_rate:g}, held-out loss {r.facts['held_out_before']:.3f} → {r.facts['held_out_after']:.3f}"
+                for s, r in zip(training.stages, self.adapters, strict=True)
+            },
+        }
+        return {
+            "base_model": recipe.base.source,
+            "base_licence": recipe.base.licence,
+            "licence": recipe.base.licence,
+            "summary": recipe.description,
+            "sources": [{"name": n, "records": r, "licence": licences.get(n, "unknown")} for n, r in records.items()],
+            "training": settings,
+            "scores": scores,
+            "limits": [
+                "It reads what callers say; it does not decide what is urgent. Rules that run without a model do that.",
+                "Synthetic training turns; Australian English first.",
+            ],
+        }

@@ -28,7 +28,9 @@ def test_every_recipe_of_the_repository_loads(path: Path) -> None:
 
 
 def test_all_faults_are_reported_at_once_with_the_line_they_stand_on(tmp_path: Path) -> None:
-    text = GOOD.replace("seed: 7", "seed: seven").replace("tokens_per_step", "tokens_per_stp").replace("name: foundation", "name: Foundation!")
+    text = (
+        GOOD.replace("seed: 7", "seed: seven").replace("tokens_per_step", "tokens_per_stp").replace("name: foundation", "name: Foundation!")
+    )
     with pytest.raises(RecipeError) as caught:
         load_recipe(written(tmp_path, text))
     message = str(caught.value)

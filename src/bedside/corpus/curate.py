@@ -55,12 +55,22 @@ def curate(recipe: Recipe, recipe_folder: Path, suite_texts: frozenset[str], out
     write_jsonl(out / CONVERSATIONS, [{**c.model_dump(mode="json"), "split": split} for c, split in conversations])
     write_jsonl(out / TURNS, made)
     ledger.write(out / LEDGER)
-    splits = Counter(f"{c.provenance.source}/{split}" for c, split in conversations) + Counter(f"synthesis/{row['use']}/{row['split']}" for row in made)
+    splits = Counter(f"{c.provenance.source}/{split}" for c, split in conversations) + Counter(
+        f"synthesis/{row['use']}/{row['split']}" for row in made
+    )
     licences = {c.provenance.source: c.provenance.licence for c, _ in conversations}
-    return {"records": dict(sorted(splits.items())), "seen": dict(ledger.seen), "dropped": ledger.counts(), "missing_sources": missing, "licences": licences}
+    return {
+        "records": dict(sorted(splits.items())),
+        "seen": dict(ledger.seen),
+        "dropped": ledger.counts(),
+        "missing_sources": missing,
+        "licences": licences,
+    }
 
 
-def _conversations(corpus: Corpus, folder: Path, suite: frozenset[str], ledger: DropLedger, missing: list[str], console: Console) -> Iterator[tuple[Conversation, str]]:
+def _conversations(
+    corpus: Corpus, folder: Path, suite: frozenset[str], ledger: DropLedger, missing: list[str], console: Console
+) -> Iterator[tuple[Conversation, str]]:
     seen: dict[str, str] = {}
     for source in corpus.sources:
         path = source_path(source, folder)
@@ -68,10 +78,19 @@ def _conversations(corpus: Corpus, folder: Path, suite: frozenset[str], ledger: 
             console.print(f"[yellow]source {source.name!r} is not at {source.path!r}: skipped (it is optional)")
             missing.append(source.name)
             continue
-        for conversation in read_source(source.reader, path, source=source.name, licence=source.licence, locale=source.locale, ledger=ledger, limit=source.limit):
+        for conversation in read_source(
+            source.reader, path, source=source.name, licence=source.licence, locale=source.locale, ledger=ledger, limit=source.limit
+        ):
             where = conversation.provenance.where
             if conversation.hash in seen:
-                ledger.add("deduplicate", "dropped", "duplicate", source=source.name, where=where, detail=f"same words as {seen[conversation.hash]}")
+                ledger.add(
+                    "deduplicate",
+                    "dropped",
+                    "duplicate",
+                    source=source.name,
+                    where=where,
+                    detail=f"same words as {seen[conversation.hash]}",
+                )
             elif any(normalise(m.content) in suite for m in conversation.messages):
                 ledger.add("decontaminate", "dropped", "in_evaluation", source=source.name, where=where)
             else:
@@ -84,7 +103,10 @@ def _turns(recipe: Recipe, folder: Path, suite: frozenset[str], ledger: DropLedg
     assert settings is not None
     own = (folder / settings.folder).resolve() if settings.folder else None
     if own is not None and not own.is_dir():
-        raise SourceError(f"corpus.synthesis.folder {str(own)!r} does not exist", "Correct the path, or remove the key to use the built-in templates alone")
+        raise SourceError(
+            f"corpus.synthesis.folder {str(own)!r} does not exist",
+            "Correct the path, or remove the key to use the built-in templates alone",
+        )
     grammar = CallerGrammar(own)
     train = [t for t in grammar.templates if _draw(t.family) >= settings.held_out]
     held_out = [t for t in grammar.templates if _draw(t.family) < settings.held_out]
@@ -100,14 +122,27 @@ def _turns(recipe: Recipe, folder: Path, suite: frozenset[str], ledger: DropLedg
             ledger.saw("synthesis")
             text = normalise(turn.text)
             if text in known or text in suite:
-                ledger.add("synthesis", "dropped", "duplicate" if text in known else "in_evaluation", source="synthesis", where="+".join(turn.families))
+                ledger.add(
+                    "synthesis",
+                    "dropped",
+                    "duplicate" if text in known else "in_evaluation",
+                    source="synthesis",
+                    where="+".join(turn.families),
+                )
                 continue
             known.add(text)
             yield _row(turn, use, split)
 
 
 def _row(turn: Turn, use: str, split: str) -> dict[str, Any]:
-    return {"text": turn.text, "intents": list(turn.intents), "slots": [list(slot) for slot in turn.slots], "families": list(turn.families), "use": use, "split": split}
+    return {
+        "text": turn.text,
+        "intents": list(turn.intents),
+        "slots": [list(slot) for slot in turn.slots],
+        "families": list(turn.families),
+        "use": use,
+        "split": split,
+    }
 
 
 def _draw(family: str) -> float:

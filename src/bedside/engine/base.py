@@ -8,7 +8,6 @@ from typing import Literal, Protocol
 
 from bedside.engine.contract import ChatContract, ChatMessage
 
-
 FinishReason = Literal["stop", "length"]
 
 
@@ -54,7 +53,16 @@ class Engine(Protocol):
 
     contract: ChatContract
 
-    def reply(self, messages: Sequence[ChatMessage], *, max_tokens: int, temperature: float = 0.0, top_logprobs: int = 0, grammar: str | None = None, seed: int = 0) -> Reply:
+    def reply(
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        max_tokens: int,
+        temperature: float = 0.0,
+        top_logprobs: int = 0,
+        grammar: str | None = None,
+        seed: int = 0,
+    ) -> Reply:
         """One answer.
 
         Args:

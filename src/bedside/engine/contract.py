@@ -11,6 +11,7 @@ from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 
+from jinja2 import Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -86,12 +87,14 @@ class ChatContract(BaseModel):
         return sha256_json(self.model_dump(mode="json"))
 
     @cached_property
-    def _compiled(self) -> object:
+    def _compiled(self) -> Template:
         return ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True).from_string(self.template)
 
     def render(self, messages: Sequence[ChatMessage], *, add_generation_prompt: bool = True) -> str:
         """The text of a conversation, ready to be tokenised without further special tokens."""
-        text: str = self._compiled.render(messages=list(messages), add_generation_prompt=add_generation_prompt, bos_token=self.bos_token, eos_token=self.eos_token)  # type: ignore[attr-defined]
+        text: str = self._compiled.render(
+            messages=list(messages), add_generation_prompt=add_generation_prompt, bos_token=self.bos_token, eos_token=self.eos_token
+        )
         return text
 
     def messages(self, task: str, user: str) -> list[dict[str, str]]:
@@ -112,7 +115,10 @@ class ChatContract(BaseModel):
         """
         path = folder / FILE
         if not path.is_file():
-            raise ReleaseError(f"{str(folder)!r} holds no {FILE}, so it is no bedside release", "Give the folder that `bedside run` wrote, such as runs/clinic-line/release")
+            raise ReleaseError(
+                f"{str(folder)!r} holds no {FILE}, so it is no bedside release",
+                "Give the folder that `bedside run` wrote, such as runs/clinic-line/release",
+            )
         import json
 
         try:
@@ -120,7 +126,12 @@ class ChatContract(BaseModel):
             written = stored.pop("sha256", None)
             contract = cls.model_validate(stored)
         except (ValueError, AttributeError, ValidationError) as error:
-            raise ReleaseError(f"{str(path)!r} is damaged ({str(error).splitlines()[0]})", "Copy the release again, or build it with `bedside run`") from error
+            raise ReleaseError(
+                f"{str(path)!r} is damaged ({str(error).splitlines()[0]})", "Copy the release again, or build it with `bedside run`"
+            ) from error
         if written != contract.hash:
-            raise ReleaseError(f"{str(path)!r} was changed: its content hashes to {contract.hash[:12]}, not {str(written)[:12]}", "Copy the release again, or build it with `bedside run`")
+            raise ReleaseError(
+                f"{str(path)!r} was changed: its content hashes to {contract.hash[:12]}, not {str(written)[:12]}",
+                "Copy the release again, or build it with `bedside run`",
+            )
         return contract

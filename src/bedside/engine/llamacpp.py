@@ -49,15 +49,51 @@ class LlamaCppEngine:
         try:
             self._server = xllamacpp.Server(params)
         except RuntimeError as error:
-            raise EngineError(f"llama.cpp cannot load {str(model)!r} ({error})", "Check the file with `bedside verify`, or build the release again") from error
+            raise EngineError(
+                f"llama.cpp cannot load {str(model)!r} ({error})", "Check the file with `bedside verify`, or build the release again"
+            ) from error
 
-    def reply(self, messages: Sequence[ChatMessage], *, max_tokens: int, temperature: float = 0.0, top_logprobs: int = 0, grammar: str | None = None, seed: int = 0) -> Reply:
+    def reply(
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        max_tokens: int,
+        temperature: float = 0.0,
+        top_logprobs: int = 0,
+        grammar: str | None = None,
+        seed: int = 0,
+    ) -> Reply:
         """See `Engine.reply`."""
-        return self.complete(self.contract.render(messages), max_tokens=max_tokens, temperature=temperature, top_logprobs=top_logprobs, grammar=grammar, seed=seed)
+        return self.complete(
+            self.contract.render(messages),
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_logprobs=top_logprobs,
+            grammar=grammar,
+            seed=seed,
+        )
 
-    def complete(self, prompt: str | list[int], *, max_tokens: int, temperature: float = 0.0, top_logprobs: int = 0, grammar: str | None = None, seed: int = 0, ignore_stop: bool = False) -> Reply:
+    def complete(
+        self,
+        prompt: str | list[int],
+        *,
+        max_tokens: int,
+        temperature: float = 0.0,
+        top_logprobs: int = 0,
+        grammar: str | None = None,
+        seed: int = 0,
+        ignore_stop: bool = False,
+    ) -> Reply:
         """Continue a rendered prompt, given as text or token ids; as `reply` otherwise."""
-        request: dict[str, Any] = {"prompt": prompt, "n_predict": max_tokens, "temperature": temperature, "seed": seed, "cache_prompt": True, "n_probs": top_logprobs, "ignore_eos": ignore_stop}
+        request: dict[str, Any] = {
+            "prompt": prompt,
+            "n_predict": max_tokens,
+            "temperature": temperature,
+            "seed": seed,
+            "cache_prompt": True,
+            "n_probs": top_logprobs,
+            "ignore_eos": ignore_stop,
+        }
         if grammar is not None:
             request["grammar"] = grammar
         start = time.perf_counter()
@@ -66,7 +102,13 @@ class LlamaCppEngine:
 
     def stream(self, messages: Sequence[ChatMessage], *, max_tokens: int, temperature: float = 0.0) -> Generator[str, None, FinishReason]:
         """See `Engine.stream`."""
-        request = {"prompt": self.contract.render(messages), "n_predict": max_tokens, "temperature": temperature, "cache_prompt": True, "stream": True}
+        request = {
+            "prompt": self.contract.render(messages),
+            "n_predict": max_tokens,
+            "temperature": temperature,
+            "cache_prompt": True,
+            "stream": True,
+        }
         pieces: queue.Queue[dict[str, Any] | Exception | None] = queue.Queue()
         gone = threading.Event()
         finish: FinishReason = "stop"
@@ -100,7 +142,9 @@ class LlamaCppEngine:
     def tokenize(self, text: str) -> list[int]:
         """Token ids of a rendered text, special tokens recognised; BOS is added where the file's vocabulary says so."""
         body = json.dumps({"content": text, "add_special": True, "parse_special": True}).encode()
-        request = urllib.request.Request(f"{self._server.listening_address}/tokenize", data=body, headers={"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            f"{self._server.listening_address}/tokenize", data=body, headers={"Content-Type": "application/json"}
+        )
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as response:
             tokens: list[int] = json.load(response)["tokens"]
         return tokens

@@ -120,14 +120,17 @@ def classify(engine: Engine, text: str) -> Understanding:
     """
     codebook = engine.contract.codebook
     if codebook is None:
-        raise EngineError("this release has no codebook: it was not trained to understand callers", "Use a release of a recipe with an `understand` task, such as clinic-line")
+        raise EngineError(
+            "this release has no codebook: it was not trained to understand callers",
+            "Use a release of a recipe with an `understand` task, such as clinic-line",
+        )
     words = words_of(text)
     if not words:
         return Understanding(intents=(Intent(name="silence", p=1.0),), slots={}, entropy=0.0, probabilities={"silence": 1.0}, seconds=0.0)
     kept = words[:MAX_WORDS]
     messages = engine.contract.messages(TASK, " ".join(word.text for word in kept))
     reply = engine.reply(messages, max_tokens=_MAX_TOKENS, top_logprobs=20, grammar=grammar(codebook))
-    reading = _read(codebook, reply.tokens, text, kept)
+    reading = _read(codebook, reply.tokens, text, kept, engine.contract.eos_token)
     dropped = reading.dropped + (["answer cut off at its maximum length"] if reply.finish_reason == "length" else [])
     return Understanding(
         intents=tuple(Intent(name=name, p=round(reading.probabilities[name], 4)) for name in reading.intents),
@@ -149,12 +152,11 @@ class _Reading:
     dropped: list[str]
 
 
-def _read(codebook: Codebook, tokens: Sequence[Token], text: str, words: Sequence[Word]) -> _Reading:
+def _read(codebook: Codebook, tokens: Sequence[Token], text: str, words: Sequence[Word], stop: str) -> _Reading:
     intent_of = {code.word: name for name, code in codebook.intents.items()}
     slot_of = {code.word: name for name, code in codebook.slots.items()}
     reading = _Reading([], {}, {}, 0.0, [])
-    place = 0
-    for place, token in enumerate(tokens):
+    for token in tokens:
         shares = _shares(token, intent_of, set(reading.intents), codebook.none.word)
         reading.entropy = max(reading.entropy, -sum(p * math.log(p) for p in shares.values() if p > 0))
         for name, p in shares.items():
@@ -166,11 +168,10 @@ def _read(codebook: Codebook, tokens: Sequence[Token], text: str, words: Sequenc
             break
         reading.intents.append(named)
         reading.probabilities[named] = shares.get(named, 0.0)
-    else:
-        place = len(tokens)
-    if place < len(tokens) and tokens[place].text.strip() == codebook.none.word:
-        place += 1
-    _read_slots(reading, slot_of, tokens[place:], text, words)
+    rest = [token for token in tokens[len(reading.intents) :] if token.text != stop]
+    if rest and rest[0].text.strip() == codebook.none.word:
+        rest = rest[1:]
+    _read_slots(reading, slot_of, rest, text, words)
     return reading
 
 

@@ -62,17 +62,41 @@ def ask_minilm(training: Sequence[tuple[str, Sequence[str], str]], turns: Sequen
         Its answers, and the seconds that fitting took.
     """
     start = perf_counter()
-    baseline = MiniLMBaseline().fit([text for text, _, _ in training], [intents for _, intents, _ in training], [family for _, _, family in training])
+    baseline = MiniLMBaseline().fit(
+        [text for text, _, _ in training], [intents for _, intents, _ in training], [family for _, _, family in training]
+    )
     fitted = perf_counter() - start
     answers = []
     for turn in turns:
         start = perf_counter()
         found = baseline.predict([turn.text])[0]
-        answers.append(Understood(id=turn.id, gold_intents=turn.intents, predicted_intents=frozenset(found), probabilities=found, gold_slots=turn.slots, predicted_slots={}, entropy=0.0, seconds=perf_counter() - start))
+        answers.append(
+            Understood(
+                id=turn.id,
+                gold_intents=turn.intents,
+                predicted_intents=frozenset(found),
+                probabilities=found,
+                gold_slots=turn.slots,
+                predicted_slots={},
+                entropy=0.0,
+                seconds=perf_counter() - start,
+            )
+        )
     return answers, fitted
 
 
-def write_evaluation(folder: Path, title: str, answers: Mapping[str, Sequence[Understood]], turns: Sequence[Turn], *, shipped: str, extra: Mapping[str, Mapping[str, float]], hashes: Mapping[str, str], resamples: int, seed: int) -> dict[str, Any]:
+def write_evaluation(
+    folder: Path,
+    title: str,
+    answers: Mapping[str, Sequence[Understood]],
+    turns: Sequence[Turn],
+    *,
+    shipped: str,
+    extra: Mapping[str, Mapping[str, float]],
+    hashes: Mapping[str, str],
+    resamples: int,
+    seed: int,
+) -> dict[str, Any]:
     """Score all systems and write the evaluation.
 
     Args:
@@ -94,7 +118,9 @@ def write_evaluation(folder: Path, title: str, answers: Mapping[str, Sequence[Un
     differences = compare_systems(answers, shipped, resamples=resamples, seed=seed)
     facts = RunFacts.now(seed=seed, hashes=dict(hashes))
     counts = data_counts(answers[shipped])
-    report: dict[str, Any] = to_json({"title": title, "shipped": shipped, "counts": counts, "systems": systems, "differences": differences, "facts": facts})
+    report: dict[str, Any] = to_json(
+        {"title": title, "shipped": shipped, "counts": counts, "systems": systems, "differences": differences, "facts": facts}
+    )
     write_json(folder / "scores.json", report)
     write_report(folder / "report.html", title, systems, shipped=shipped, differences=differences, counts=counts, facts=facts)
     return report

@@ -39,7 +39,9 @@ def suite_path(name: str) -> Path:
     path = Path(name) if "/" in name or name.endswith(".jsonl") else Path(str(built_in))
     if not path.is_file():
         known = ", ".join(sorted(p.name.removesuffix(".jsonl") for p in files("bedside.evaluation").joinpath("suites").iterdir()))
-        raise SourceError(f"there is no evaluation suite {name!r}", f"Use one of {known}, or the path of a JSONL file with id, text, intents and slots")
+        raise SourceError(
+            f"there is no evaluation suite {name!r}", f"Use one of {known}, or the path of a JSONL file with id, text, intents and slots"
+        )
     return path
 
 
@@ -56,9 +58,15 @@ def load_suite(name: str) -> list[Turn]:
             row = json.loads(line)
             turn = Turn(str(row["id"]), str(row["text"]), frozenset(row["intents"]), dict(row.get("slots", {})))
         except (ValueError, KeyError, TypeError) as error:
-            raise SourceError(f"{path.name} line {number} is no turn ({type(error).__name__}: {error})", "Each line needs id, text and intents, and may have slots") from error
+            raise SourceError(
+                f"{path.name} line {number} is no turn ({type(error).__name__}: {error})",
+                "Each line needs id, text and intents, and may have slots",
+            ) from error
         if turn.intents - known:
-            raise SourceError(f"{path.name} line {number} has unknown intents {', '.join(sorted(turn.intents - known))}", "Use the ids of `bedside intents`")
+            raise SourceError(
+                f"{path.name} line {number} has unknown intents {', '.join(sorted(turn.intents - known))}",
+                "Use the ids of `bedside intents`",
+            )
         turns.append(turn)
     if not turns:
         raise SourceError(f"{path.name} holds no turn", "Write at least one line")

@@ -28,7 +28,10 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         near = ", ".join(sorted(p.name for p in path.parent.glob("*.yaml"))) if path.parent.is_dir() else ""
-        raise RecipeError(f"there is no recipe {str(path)!r}" + (f" (in that folder: {near})" if near else ""), "Give a recipe file such as recipes/clinic-line.yaml") from None
+        raise RecipeError(
+            f"there is no recipe {str(path)!r}" + (f" (in that folder: {near})" if near else ""),
+            "Give a recipe file such as recipes/clinic-line.yaml",
+        ) from None
     except (UnicodeDecodeError, IsADirectoryError) as error:
         raise RecipeError(f"{str(path)!r} is no UTF-8 text ({error})", "Save it as UTF-8") from error
     try:
@@ -49,7 +52,10 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         recipe = None
     if recipe is None or faults:
         listed = "\n".join(f"  {fault}" for fault in sorted(faults, key=_line_of))
-        raise RecipeError(f"{str(path)!r} has {len(faults)} fault{'s' if len(faults) > 1 else ''}:\n{listed}\n", "Correct these lines; `bedside recipe schema` explains every key")
+        raise RecipeError(
+            f"{str(path)!r} has {len(faults)} fault{'s' if len(faults) > 1 else ''}:\n{listed}\n",
+            "Correct these lines; `bedside recipe schema` explains every key",
+        )
     return recipe
 
 
@@ -91,7 +97,9 @@ def _apply(data: dict[str, Any], override: str) -> None:
         elif isinstance(target, dict):
             target = target.setdefault(parent, {})
         else:
-            raise RecipeError(f"--set {override!r}: {'.'.join(parents[: number + 1])} is no group of keys", "Look at the recipe for the right place")
+            raise RecipeError(
+                f"--set {override!r}: {'.'.join(parents[: number + 1])} is no group of keys", "Look at the recipe for the right place"
+            )
     if isinstance(target, list) and last.isdigit() and int(last) < len(target):
         target[int(last)] = parsed
     elif isinstance(target, dict):

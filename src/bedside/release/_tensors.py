@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bedside.errors import ReleaseError
 
 # numpy knows no bfloat16: its bits are handled as the upper half of a float32.
-_STORED = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
+_STORED: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
 F16_MAX = 65504.0
 
 
@@ -59,7 +59,10 @@ class StoredTensor:
         """
         narrow = narrowed(values, self.dtype)
         if not np.isfinite(widen(narrow, self.dtype)).all():
-            raise ReleaseError(f"merging makes values of {self.name!r} that {self.dtype} cannot hold", "Train again with a lower learning rate, or take a base model stored as BF16 or F32")
+            raise ReleaseError(
+                f"merging makes values of {self.name!r} that {self.dtype} cannot hold",
+                "Train again with a lower learning rate, or take a base model stored as BF16 or F32",
+            )
         target = self._map("r+")
         target[...] = narrow
         target.flush()  # type: ignore[attr-defined]
@@ -105,13 +108,10 @@ def folder_tensors(folder: Path) -> dict[str, StoredTensor]:
         ReleaseError: there are no safetensors, a shard is missing or damaged, or a tensor has another dtype than F32, F16, BF16.
     """
     index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        files = sorted(set(read_json(index, "the list of the model's shards")["weight_map"].values()))
-    else:
-        files = ["model.safetensors"]
+    listed: dict[str, str] = read_json(index, "the list of the model's shards")["weight_map"] if index.is_file() else {}
+    files = sorted(set(listed.values())) or ["model.safetensors"]
     tensors = {tensor.name: tensor for file in files for tensor in file_tensors(folder / file)}
-    listed = set(read_json(index, "")["weight_map"]) if index.is_file() else set()
-    if missing := sorted(listed - tensors.keys()):
+    if missing := sorted(listed.keys() - tensors.keys()):
         raise ReleaseError(f"{str(folder)!r} lacks the tensor {missing[0]!r} that its index lists", "Fetch or save the model again")
     return tensors
 
@@ -119,11 +119,17 @@ def folder_tensors(folder: Path) -> dict[str, StoredTensor]:
 def file_tensors(file: Path) -> Iterator[StoredTensor]:
     """The tensors of one safetensors file; raises as `folder_tensors` does."""
     if not file.is_file():
-        raise ReleaseError(f"there is no weights file {str(file)!r}", "Save the model as safetensors, with save_pretrained or a conversion of its .bin files")
+        raise ReleaseError(
+            f"there is no weights file {str(file)!r}",
+            "Save the model as safetensors, with save_pretrained or a conversion of its .bin files",
+        )
     header, data = _header(file)
     for name, entry in header.items():
         if entry["dtype"] not in _STORED:
-            raise ReleaseError(f"tensor {name!r} of {file.name!r} is {entry['dtype']}", f"Save the model in one of {', '.join(_STORED)}; a quantised base cannot be released from")
+            raise ReleaseError(
+                f"tensor {name!r} of {file.name!r} is {entry['dtype']}",
+                f"Save the model in one of {', '.join(_STORED)}; a quantised base cannot be released from",
+            )
         yield StoredTensor(file, name, entry["dtype"], tuple(entry["shape"]), data + entry["data_offsets"][0])
 
 

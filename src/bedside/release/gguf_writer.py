@@ -33,7 +33,7 @@ ARCHITECTURES = ("LlamaForCausalLM", "MistralForCausalLM")
 """Model classes that can be written, as `architectures` in `config.json` names them."""
 
 _FILE_TYPES = {"f16": gguf.LlamaFileType.MOSTLY_F16, "f32": gguf.LlamaFileType.ALL_F32}
-_NUMPY = {Type.F32: np.dtype("<f4"), Type.F16: np.dtype("<f2"), Type.BF16: np.dtype("<u2")}
+_NUMPY: dict[Type, np.dtype[Any]] = {Type.F32: np.dtype("<f4"), Type.F16: np.dtype("<f2"), Type.BF16: np.dtype("<u2")}
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,10 @@ def write_gguf(model: Path, contract: ChatContract, out: Path, *, name: str, pre
     file = model / "tokenizer.json"
     vocabulary = read_vocabulary(file, contract, shape.vocabulary)
     if (found := sha256_file(file)) != contract.tokenizer_sha256:
-        raise ReleaseError(f"{str(file)!r} hashes to {found[:12]}, but the model was trained with {contract.tokenizer_sha256[:12]}", "Release from the folder that training wrote, with its own tokenizer.json")
+        raise ReleaseError(
+            f"{str(file)!r} hashes to {found[:12]}, but the model was trained with {contract.tokenizer_sha256[:12]}",
+            "Release from the folder that training wrote, with its own tokenizer.json",
+        )
     plan = list(_plan(folder_tensors(model), shape, precision))
     with written_whole(out) as partial:
         writer = gguf.GGUFWriter(partial, "llama")
@@ -84,8 +87,8 @@ def write_gguf(model: Path, contract: ChatContract, out: Path, *, name: str, pre
             _write_tensors(writer, plan)
         finally:
             writer.close()
-    beyond = tuple(tensor.name for tensor in plan if precision == "f16" and tensor.source.name.endswith(".weight") and len(tensor.source.shape) > 1 and tensor.type != Type.F16)
-    return WrittenGguf(out, dict(Counter(tensor.type.name for tensor in plan)), beyond)
+    beyond = [tensor.name for tensor in plan if precision == "f16" and len(tensor.source.shape) > 1 and tensor.type != Type.F16]
+    return WrittenGguf(out, dict(Counter(tensor.type.name for tensor in plan)), tuple(beyond))
 
 
 @dataclass(frozen=True)
@@ -107,11 +110,20 @@ class _Shape:
     def of(cls, config: Mapping[str, Any], contract: ChatContract) -> _Shape:
         architecture = (config.get("architectures") or [None])[0]
         if architecture not in ARCHITECTURES:
-            raise ReleaseError(f"{architecture!r} models cannot be written as GGUF", f"Choose a base model whose architecture is one of {', '.join(ARCHITECTURES)}")
+            raise ReleaseError(
+                f"{architecture!r} models cannot be written as GGUF",
+                f"Choose a base model whose architecture is one of {', '.join(ARCHITECTURES)}",
+            )
         _check_lengths(config, contract)
         if config.get("hidden_act", "silu") != "silu":
-            raise ReleaseError(f"the model's activation is {config['hidden_act']!r}", "GGUF's llama architecture computes silu; choose another base model")
-        rope = {"rope_theta": config.get("rope_theta", 10000.0), **(config.get("rope_scaling") or {}), **(config.get("rope_parameters") or {})}
+            raise ReleaseError(
+                f"the model's activation is {config['hidden_act']!r}", "GGUF's llama architecture computes silu; choose another base model"
+            )
+        rope = {
+            "rope_theta": config.get("rope_theta", 10000.0),
+            **(config.get("rope_scaling") or {}),
+            **(config.get("rope_parameters") or {}),
+        }
         heads = config["num_attention_heads"]
         return cls(
             vocabulary=config["vocab_size"],
@@ -137,13 +149,18 @@ def _check_lengths(config: Mapping[str, Any], contract: ChatContract) -> None:
             f"Set max_length to at most {window} in the recipe and train again, or choose a base without a sliding window",
         )
     if context < contract.max_length:
-        raise ReleaseError(f"the model's context is {context} tokens, fewer than the contract's max_length of {contract.max_length}", f"Set max_length to at most {context} in the recipe and train again")
+        raise ReleaseError(
+            f"the model's context is {context} tokens, fewer than the contract's max_length of {contract.max_length}",
+            f"Set max_length to at most {context} in the recipe and train again",
+        )
 
 
 def _linear_factor(rope: Mapping[str, Any]) -> float | None:
     kind = rope.get("rope_type") or rope.get("type") or "default"
     if kind not in ("default", "linear"):
-        raise ReleaseError(f"the model scales its rotary embedding by {kind!r}", "Supported are 'default' and 'linear'; choose another base model")
+        raise ReleaseError(
+            f"the model scales its rotary embedding by {kind!r}", "Supported are 'default' and 'linear'; choose another base model"
+        )
     return float(rope["factor"]) if kind == "linear" else None
 
 
@@ -176,7 +193,10 @@ def _add_contract(writer: gguf.GGUFWriter, contract: ChatContract) -> None:
     writer.add_pad_token_id(contract.pad_id)
     others = [id for id in contract.stop_ids if id != contract.eos_id]
     if len(others) > 2:
-        raise ReleaseError(f"the contract stops at {len(others)} tokens besides EOS", "GGUF can name two more (end of turn, end of message): drop the others from the contract's stop_ids")
+        raise ReleaseError(
+            f"the contract stops at {len(others)} tokens besides EOS",
+            "GGUF can name two more (end of turn, end of message): drop the others from the contract's stop_ids",
+        )
     for id, add in zip(others, (writer.add_eot_token_id, writer.add_eom_token_id), strict=False):
         add(id)
     writer.add_add_bos_token(adds_bos(contract))
@@ -214,12 +234,17 @@ def _plan(tensors: Mapping[str, StoredTensor], shape: _Shape, precision: str) ->
             continue
         name = names.get_name(tensor.name, try_suffixes=(".weight", ".bias"))
         if name is None:
-            raise ReleaseError(f"the model has a tensor {tensor.name!r} that GGUF's llama architecture does not know", f"Choose a base model that is a plain {' or '.join(ARCHITECTURES)}")
+            raise ReleaseError(
+                f"the model has a tensor {tensor.name!r} that GGUF's llama architecture does not know",
+                f"Choose a base model that is a plain {' or '.join(ARCHITECTURES)}",
+            )
         heads = shape.heads if ".q_proj." in tensor.name else shape.kv_heads if ".k_proj." in tensor.name else None
         seen.add(name)
         yield _Planned(name, tensor, _type(tensor, precision), heads)
     if missing := sorted(_expected(shape) - seen):
-        raise ReleaseError(f"the model folder lacks the tensor {missing[0]!r} (and {len(missing) - 1} more)", "Fetch or save the model again")
+        raise ReleaseError(
+            f"the model folder lacks the tensor {missing[0]!r} (and {len(missing) - 1} more)", "Fetch or save the model again"
+        )
 
 
 def _expected(shape: _Shape) -> set[str]:
@@ -247,7 +272,9 @@ def interleave_rotary_rows(values: NDArray[Any], heads: int) -> NDArray[Any]:
 def _write_tensors(writer: gguf.GGUFWriter, plan: list[_Planned]) -> None:
     for tensor in plan:
         dtype = _NUMPY[tensor.type]
-        writer.add_tensor_info(tensor.name, tensor.source.shape, dtype, math.prod(tensor.source.shape) * dtype.itemsize, raw_dtype=tensor.type)
+        writer.add_tensor_info(
+            tensor.name, tensor.source.shape, dtype, math.prod(tensor.source.shape) * dtype.itemsize, raw_dtype=tensor.type
+        )
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()

@@ -25,7 +25,17 @@ from bedside.workspace.files import disk_errors
 
 _PREFIX = "base_model.model."
 _DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
-_REFUSED = ("use_dora", "lora_bias", "fan_in_fan_out", "trainable_token_indices", "layer_replication", "target_parameters", "use_qalora", "alora_invocation_tokens")
+_OTHER_FORMS = shutil.ignore_patterns(".*", "*.bin", "*.pth", "*.gguf", "*.onnx", "consolidated*", "original")
+_REFUSED = (
+    "use_dora",
+    "lora_bias",
+    "fan_in_fan_out",
+    "trainable_token_indices",
+    "layer_replication",
+    "target_parameters",
+    "use_qalora",
+    "alora_invocation_tokens",
+)
 
 
 def merge(base: Path, adapter: Path | None, out: Path) -> Path:
@@ -50,7 +60,8 @@ def merge(base: Path, adapter: Path | None, out: Path) -> Path:
     shutil.rmtree(partial, ignore_errors=True)
     try:
         with disk_errors(out.parent):
-            shutil.copytree(base, partial)
+            # A Hub folder may hold read-only files and the same weights in other forms.
+            shutil.copytree(base, partial, ignore=_OTHER_FORMS, copy_function=shutil.copyfile)
             tensors = folder_tensors(partial)
             if changes is not None:
                 changes.fold_into(tensors)
@@ -66,14 +77,23 @@ class _Adapter:
         self.config = read_json(folder / "adapter_config.json", "the settings of a PEFT adapter")
         self.tensors = {tensor.name.removeprefix(_PREFIX): tensor for tensor in file_tensors(folder / "adapter_model.safetensors")}
         if self.config.get("peft_type") != "LORA":
-            raise ReleaseError(f"adapter {str(folder)!r} is of type {self.config.get('peft_type')!r}", "Only LORA adapters can be folded in")
+            raise ReleaseError(
+                f"adapter {str(folder)!r} is of type {self.config.get('peft_type')!r}", "Only LORA adapters can be folded in"
+            )
         if used := [name for name in _REFUSED if self.config.get(name)]:
-            raise ReleaseError(f"adapter {str(folder)!r} uses {used[0]!r}, which plain addition cannot fold in", "Train it without that setting")
+            raise ReleaseError(
+                f"adapter {str(folder)!r} uses {used[0]!r}, which plain addition cannot fold in", "Train it without that setting"
+            )
 
     def fold_into(self, base: Mapping[str, StoredTensor]) -> None:
         for name, tensor in self.tensors.items():
             if name.endswith(_DOWN):
                 self._add(base, name.removesuffix(_DOWN), tensor)
+            elif "lora_embedding" in name:
+                raise ReleaseError(
+                    f"adapter {str(self.folder)!r} adapts the embedding ({name!r})",
+                    "Train it without embed_tokens among its target modules",
+                )
             elif not name.endswith(_UP):
                 # Modules trained in full (`modules_to_save`) lie beside the pairs under their own names.
                 self._target(base, name, tensor.shape).overwrite(tensor.read())
@@ -89,7 +109,10 @@ class _Adapter:
         target = base.get(name)
         if target is None or target.shape != shape:
             found = "no such tensor" if target is None else f"shape {target.shape}"
-            raise ReleaseError(f"adapter {str(self.folder)!r} changes {name!r} of shape {shape}, but the base has {found}", "Give the base that the adapter was trained on")
+            raise ReleaseError(
+                f"adapter {str(self.folder)!r} changes {name!r} of shape {shape}, but the base has {found}",
+                "Give the base that the adapter was trained on",
+            )
         return target
 
     def _scaling(self, module: str, rank: int) -> float:

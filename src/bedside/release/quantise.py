@@ -100,7 +100,9 @@ def check_kind(kind: str) -> None:
         raise ReleaseError(f"{kind!r} is no known quantisation", f"Choose one of {', '.join(KINDS)}")
 
 
-def quantise(source: Path, out: Path, kind: str, *, progress: Callable[[int, int], None] | None = None, threads: int | None = None) -> QuantisedReport:
+def quantise(
+    source: Path, out: Path, kind: str, *, progress: Callable[[int, int], None] | None = None, threads: int | None = None
+) -> QuantisedReport:
     """Write `source` quantised to `out`, whole or not at all.
 
     Memory holds one quantised tensor and a few pieces of its source, whatever the model's size.
@@ -130,7 +132,13 @@ def quantise(source: Path, out: Path, kind: str, *, progress: Callable[[int, int
                     progress(done, len(plan))
         finally:
             writer.close()
-    return QuantisedReport(kind, dict(Counter(item.type.name for item in plan)), tuple(item.fallback for item in plan if item.fallback), source.stat().st_size, out.stat().st_size)
+    return QuantisedReport(
+        kind,
+        dict(Counter(item.type.name for item in plan)),
+        tuple(item.fallback for item in plan if item.fallback),
+        source.stat().st_size,
+        out.stat().st_size,
+    )
 
 
 @dataclass(frozen=True)
@@ -150,7 +158,10 @@ class _Model:
 def _plan(reader: gguf.GGUFReader, kind: str) -> list[_Planned]:
     for tensor in reader.tensors:
         if tensor.tensor_type not in _EXACT:
-            raise ReleaseError(f"tensor {tensor.name!r} is {tensor.tensor_type.name} already", "Quantise from the F16 file: quantising twice adds both errors")
+            raise ReleaseError(
+                f"tensor {tensor.name!r} is {tensor.tensor_type.name} already",
+                "Quantise from the F16 file: quantising twice adds both errors",
+            )
     names = {tensor.name for tensor in reader.tensors}
     layers = sum(name.endswith("attn_v.weight") for name in names)
     model = _Model(layers, "output.weight" not in names, layers == 80 and _number(reader, "head_count") != _number(reader, "head_count_kv"))

@@ -15,8 +15,9 @@ Sources: llama.cpp `conversion/base.py` and `conversion/llama.py` (formerly `con
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,18 @@ def _bytes_only(regex: bool) -> dict[str, Any]:
 
 
 def _split(pattern: str) -> dict[str, Any]:
-    return {"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}, _bytes_only(False)]}
+    return {
+        "type": "Sequence",
+        "pretokenizers": [{"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}, _bytes_only(False)],
+    }
 
 
 PRE_TOKENIZERS: Mapping[str, Mapping[str, Any]] = {
     "gpt-2": _bytes_only(True),
     "smollm": {"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": True}, _bytes_only(True)]},
-    "llama-bpe": _split(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"),
+    "llama-bpe": _split(
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    ),
     "tekken": _split(
         r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
         r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -110,13 +116,29 @@ def read_vocabulary(file: Path, contract: ChatContract, size: int) -> Vocabulary
     _check_contract(contract, tokens)
     unk = model.get("unk_token")
     types = _types(tokens, added, None if unk is None else model["vocab"].get(unk), bool(model.get("byte_fallback")))
-    common = {"tokens": tuple(tokens), "types": tuple(types), "unk_id": None if unk is None else tokens.index(unk)}
+    common = partial(Vocabulary, tokens=tuple(tokens), types=tuple(types), unk_id=None if unk is None else tokens.index(unk))
     pairs = [tuple(merge.split(" ", 1)) if isinstance(merge, str) else tuple(merge) for merge in model["merges"]]
     if not model.get("byte_fallback"):
         merges = tuple(" ".join(pair) for pair in pairs)
-        return Vocabulary(model="gpt2", pre=recognise_pre_tokenizer(stored), merges=merges, scores=(), space_prefix=False, **common)
+        return common(model="gpt2", pre=recognise_pre_tokenizer(stored), merges=merges, scores=(), space_prefix=False)
     scores = _scores(tokens, pairs, {entry["content"] for entry in added})
-    return Vocabulary(model="llama", pre="default", merges=(), scores=scores, space_prefix=_space_prefix(stored, contract, added), **common)
+    return common(model="llama", pre="default", merges=(), scores=scores, space_prefix=_space_prefix(stored, contract, added))
+
+
+def token_texts(file: Path, ids: Sequence[int]) -> list[str]:
+    """The texts of some ids of a `tokenizer.json`.
+
+    Raises:
+        ReleaseError: the tokenizer has no such id.
+    """
+    stored = read_json(file, "the tokenizer")
+    by_id = _by_id(stored["model"]["vocab"], stored.get("added_tokens") or [])
+    if unknown := [id for id in ids if id not in by_id]:
+        raise ReleaseError(
+            f"the contract stops at id {unknown[0]}, which {str(file)!r} does not have",
+            "Make the contract again from this model's tokenizer",
+        )
+    return [by_id[id] for id in ids]
 
 
 def recognise_pre_tokenizer(stored: Mapping[str, Any]) -> str:
@@ -148,13 +170,23 @@ def _essential(pre: Any) -> Any:
 def _check_added(added: list[dict[str, Any]]) -> None:
     for entry in added:
         if flag := next((flag for flag in ("lstrip", "rstrip", "single_word") if entry.get(flag)), None):
-            raise ReleaseError(f"token {entry['content']!r} sets {flag}, which llama.cpp does not do", f"Set {flag} to false in tokenizer.json and train again")
+            raise ReleaseError(
+                f"token {entry['content']!r} sets {flag}, which llama.cpp does not do",
+                f"Set {flag} to false in tokenizer.json and train again",
+            )
+
+
+def _by_id(vocab: Mapping[str, int], added: list[dict[str, Any]]) -> dict[int, str]:
+    return {id: text for text, id in vocab.items()} | {entry["id"]: entry["content"] for entry in added}
 
 
 def _tokens(vocab: Mapping[str, int], added: list[dict[str, Any]], size: int) -> list[str]:
-    by_id = {id: text for text, id in vocab.items()} | {entry["id"]: entry["content"] for entry in added}
+    by_id = _by_id(vocab, added)
     if max(by_id) >= size:
-        raise ReleaseError(f"the tokenizer has an id {max(by_id)}, but the model's embedding only {size} rows", "Resize the model's embedding before training, or take the base's own tokenizer.json")
+        raise ReleaseError(
+            f"the tokenizer has an id {max(by_id)}, but the model's embedding only {size} rows",
+            "Resize the model's embedding before training, or take the base's own tokenizer.json",
+        )
     return [by_id.get(id, f"[PAD{id}]") for id in range(size)]
 
 
@@ -162,7 +194,10 @@ def _check_contract(contract: ChatContract, tokens: list[str]) -> None:
     for what, text, id in (("bos", contract.bos_token, contract.bos_id), ("eos", contract.eos_token, contract.eos_id)):
         if id is not None and (id >= len(tokens) or tokens[id] != text):
             found = tokens[id] if id < len(tokens) else None
-            raise ReleaseError(f"the contract's {what} token {text!r} has id {id}, which is {found!r} in the tokenizer", "Make the contract again from this model's tokenizer")
+            raise ReleaseError(
+                f"the contract's {what} token {text!r} has id {id}, which is {found!r} in the tokenizer",
+                "Make the contract again from this model's tokenizer",
+            )
 
 
 def _types(tokens: list[str], added: list[dict[str, Any]], unk: int | None, byte_fallback: bool) -> list[int]:
@@ -191,7 +226,7 @@ def _scores(tokens: list[str], pairs: list[Any], added: set[str]) -> tuple[float
 
 def _check_closure(tokens: set[str], pairs: set[Any], ranks: Mapping[str, list[int]]) -> None:
     """Refuse merges whose order or gaps a score for each piece cannot express."""
-    advice = "Take the tokenizer.json that was converted from the base's sentencepiece model; a BPE trained otherwise cannot be told to llama.cpp in scores"
+    advice = "Take the tokenizer.json converted from the base's sentencepiece model; llama.cpp's scores cannot express a BPE made otherwise"
     for text, places in ranks.items():
         if places[-1] - places[0] != len(places) - 1:
             raise ReleaseError(f"the tokenizer merges {text!r} at ranks {places[0]} and {places[-1]} with others between", advice)
@@ -214,11 +249,14 @@ def _space_prefix(stored: Mapping[str, Any], contract: ChatContract, added: list
         return True
     if pre is None and normalizer in (replace, {"type": "Sequence", "normalizers": [replace]}):
         return False
-    if normalizer is None and isinstance(pre, dict) and pre.get("type") == "Metaspace" and pre.get("replacement") == _SPACE and pre.get("split") is False:
-        if pre.get("prepend_scheme") == "never":
-            return False
+    metaspace = {"type": "Metaspace", "replacement": _SPACE, "split": False}
+    if normalizer is None and pre == {**metaspace, "prepend_scheme": "never"}:
+        return False
+    if normalizer is None and pre == {**metaspace, "prepend_scheme": "first"}:
         # "first" is a space before the very first character only, so a chat that opens with a special token never gets one.
         opens = contract.render([{"role": "user", "content": "x"}])
-        if pre.get("prepend_scheme") == "first" and any(opens.startswith(entry["content"]) for entry in added):
+        if any(opens.startswith(entry["content"]) for entry in added):
             return False
-    raise ReleaseError(f"the tokenizer makes spaces with normalizer {normalizer!r} and pre-tokenizer {pre!r}, which llama.cpp cannot follow", _REFETCH)
+    raise ReleaseError(
+        f"the tokenizer makes spaces with normalizer {normalizer!r} and pre-tokenizer {pre!r}, which llama.cpp cannot follow", _REFETCH
+    )

@@ -19,12 +19,17 @@ from bedside.knowledge.intents import catalogue
 from bedside.recipe.models import Recipe
 from bedside.workspace.files import sha256_file
 
-SYSTEMS = {"understand": "", "answer": "You answer questions of a medical practice in Australia. You do not diagnose or give doses. In an emergency: call 000."}
+SYSTEMS = {
+    "understand": "",
+    "answer": "You answer questions of a medical practice in Australia. You do not diagnose or give doses. In an emergency: call 000.",
+}
 
 # transformers' GGUF reader keeps GPT-2's word splitting whatever the file says; these are the others that bedside's bases use
 # (llama.cpp, src/llama-vocab.cpp, LLAMA_VOCAB_PRE_TYPE_*).
 _PRE_TOKENIZERS: Mapping[str, Any] = {
-    "smollm": lambda: pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]),
+    "smollm": lambda: pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    ),
     "gpt-2": lambda: pre_tokenizers.ByteLevel(add_prefix_space=False),
 }
 
@@ -39,10 +44,14 @@ def import_base(source: Path, out: Path) -> dict[str, Any]:
         shutil.copytree(source, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.gguf", "fetched.json", "manifest.json"))
     else:
         try:
-            model = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True))
+            model = AutoModelForCausalLM.from_pretrained(
+                source.parent, gguf_file=source.name, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True)
+            )
             tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise BaseModelError(f"{source.name!r} cannot be read as a model ({str(error).splitlines()[0]})", "Fetch it again, or choose another base") from error
+            raise BaseModelError(
+                f"{source.name!r} cannot be read as a model ({str(error).splitlines()[0]})", "Fetch it again, or choose another base"
+            ) from error
         # The weights are plain bf16 now; without its mark the model can be saved and trained.
         model.config.__dict__.pop("quantization_config", None)
         model.hf_quantizer = None
@@ -51,14 +60,22 @@ def import_base(source: Path, out: Path) -> dict[str, Any]:
         _split_words_as(source, tokenizer)
         tokenizer.save_pretrained(out)
     config = json.loads((out / "config.json").read_text(encoding="utf-8"))
-    return {"architecture": config["architectures"][0], "layers": config["num_hidden_layers"], "hidden_size": config["hidden_size"], "vocabulary": config["vocab_size"]}
+    return {
+        "architecture": config["architectures"][0],
+        "layers": config["num_hidden_layers"],
+        "hidden_size": config["hidden_size"],
+        "vocabulary": config["vocab_size"],
+    }
 
 
 def _split_words_as(source: Path, tokenizer: PreTrainedTokenizerFast) -> None:
     field = GGUFReader(source).get_field("tokenizer.ggml.pre")
     kind = str(field.contents()) if field else "gpt-2"
     if kind not in _PRE_TOKENIZERS:
-        raise BaseModelError(f"{source.name!r} splits words as {kind!r}, which bedside does not know (known: {', '.join(_PRE_TOKENIZERS)})", "Use the model's Hugging Face folder as base.source")
+        raise BaseModelError(
+            f"{source.name!r} splits words as {kind!r}, which bedside does not know (known: {', '.join(_PRE_TOKENIZERS)})",
+            "Use the model's Hugging Face folder as base.source",
+        )
     tokenizer.backend_tokenizer.pre_tokenizer = _PRE_TOKENIZERS[kind]()
 
 
@@ -84,7 +101,10 @@ def make_contract(recipe: Recipe, base: Path) -> ChatContract:
     eos = "<|im_end|>" if recipe.base.template == "chatml" else "</s>"
     eos_id = tokenizer.convert_tokens_to_ids(eos)
     if eos_id is None or eos_id == tokenizer.unk_token_id:
-        raise BaseModelError(f"the vocabulary of {recipe.base.source!r} has no {eos!r}, which template {recipe.base.template!r} ends answers with", "Choose another base.template")
+        raise BaseModelError(
+            f"the vocabulary of {recipe.base.source!r} has no {eos!r}, which template {recipe.base.template!r} ends answers with",
+            "Choose another base.template",
+        )
     bos_id = tokenizer.bos_token_id
     return ChatContract(
         template_name=recipe.base.template,
@@ -112,8 +132,13 @@ def _codebook(tokenizer: PreTrainedTokenizerFast) -> Codebook:
             if len(ids) == 1 and word not in used:
                 used.add(word)
                 return Code(word=word, token=ids[0])
-        raise BaseModelError(f"none of {', '.join(candidates)} is one free token of this vocabulary, so {name!r} has no code", "Add a word to its `codes` in knowledge/intents.yaml")
+        raise BaseModelError(
+            f"none of {', '.join(candidates)} is one free token of this vocabulary, so {name!r} has no code",
+            "Add a word to its `codes` in knowledge/intents.yaml",
+        )
 
     kinds = catalogue()
     none = code("none", ("none", "nothing"))
-    return Codebook(none=none, intents={k.id: code(k.id, k.codes) for k in kinds.intents}, slots={k.id: code(k.id, k.codes) for k in kinds.slots})
+    return Codebook(
+        none=none, intents={k.id: code(k.id, k.codes) for k in kinds.intents}, slots={k.id: code(k.id, k.codes) for k in kinds.slots}
+    )

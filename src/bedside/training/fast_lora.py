@@ -40,7 +40,9 @@ class _LoraProduct(torch.autograd.Function):
 
 def _forward(self: Linear, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     name = self.active_adapters[0]
-    product: Tensor = _LoraProduct.apply(x, self.base_layer.weight, self.lora_A[name].weight, self.lora_B[name].weight, self.scaling[name])
+    product: Tensor = _LoraProduct.apply(  # type: ignore[no-untyped-call]
+        x, self.base_layer.weight, self.lora_A[name].weight, self.lora_B[name].weight, self.scaling[name]
+    )
     return product
 
 

@@ -74,7 +74,18 @@ def collate(rows: Sequence[Row]) -> dict[str, Tensor]:
     }
 
 
-def segment_attention(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, *, scaling: float, segments: Tensor, dropout: float = 0.0, **_: Any) -> tuple[Tensor, None]:
+def segment_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    scaling: float,
+    segments: Tensor,
+    dropout: float = 0.0,
+    **_: Any,
+) -> tuple[Tensor, None]:
     """Causal attention inside each segment of a packed block.
 
     Plain matrix products instead of the fused kernel: PyTorch's fused attention has a slow backward pass on processors, 17 ms a layer
@@ -93,7 +104,7 @@ def segment_attention(module: nn.Module, query: Tensor, key: Tensor, value: Tens
     q, k, v = (_by_row(t, index) for t in (query, key, value))
     # Query heads that share a key head stand below each other, so that keys are never copied.
     q = (q * scaling).reshape(rows, -1, groups * longest, q.shape[-1])
-    scores = (q @ k.transpose(-1, -2)).unflatten(2, (groups, longest))
+    scores = (q @ k.transpose(-1, -2)).view(rows, -1, groups, longest, longest)
     future = torch.ones(longest, longest, dtype=torch.bool, device=q.device).triu(1)
     weights = nn.functional.dropout(scores.masked_fill(future, torch.finfo(scores.dtype).min).softmax(-1), dropout, module.training)
     out = (weights.flatten(2, 3) @ v).reshape(rows, query.shape[1], longest, -1)
@@ -106,7 +117,7 @@ def _by_row(heads: Tensor, index: Tensor) -> Tensor:
     """[1, heads, tokens, size] → [rows, heads, longest, size]. An embedding look-up: its backward pass adds rows, which is fast."""
     _, number, tokens, size = heads.shape
     flat = heads[0].transpose(0, 1).reshape(tokens, number * size)
-    return nn.functional.embedding(index, flat).unflatten(-1, (number, size)).transpose(1, 2)
+    return nn.functional.embedding(index, flat).view(*index.shape, number, size).transpose(1, 2)
 
 
 AttentionInterface.register(ATTENTION, segment_attention)

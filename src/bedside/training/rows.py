@@ -13,7 +13,14 @@ from bedside.training.packing import IGNORE, Row
 from bedside.workspace.ledger import DropLedger
 
 
-def make_rows(conversations: Iterable[Conversation], contract: ChatContract, tokenizer: PreTrainedTokenizerFast, ledger: DropLedger, *, max_long_share: float) -> list[Row]:
+def make_rows(
+    conversations: Iterable[Conversation],
+    contract: ChatContract,
+    tokenizer: PreTrainedTokenizerFast,
+    ledger: DropLedger,
+    *,
+    max_long_share: float,
+) -> list[Row]:
     """Tokenise conversations under the contract.
 
     A row over `contract.max_length` is dropped into the ledger, never cut: half an answer teaches to stop early.
@@ -28,13 +35,25 @@ def make_rows(conversations: Iterable[Conversation], contract: ChatContract, tok
         source, where = conversation.provenance.source, conversation.provenance.where
         if len(row.input_ids) > contract.max_length:
             long += 1
-            ledger.add("tokenise", "dropped", "too_long", source=source, where=where, detail=f"{len(row.input_ids)} tokens, allowed {contract.max_length}")
+            ledger.add(
+                "tokenise",
+                "dropped",
+                "too_long",
+                source=source,
+                where=where,
+                detail=f"{len(row.input_ids)} tokens, allowed {contract.max_length}",
+            )
         elif not any(label == contract.eos_id for label in row.labels):
-            ledger.add("tokenise", "dropped", "nothing_taught", source=source, where=where, detail="no supervised answer with its stop token")
+            ledger.add(
+                "tokenise", "dropped", "nothing_taught", source=source, where=where, detail="no supervised answer with its stop token"
+            )
         else:
             rows.append(row)
     if seen and long / seen > max_long_share:
-        raise TrainingError(f"{long} of {seen} rows ({long / seen:.0%}) are longer than training.max_length {contract.max_length}", "Raise training.max_length or training.max_long_share")
+        raise TrainingError(
+            f"{long} of {seen} rows ({long / seen:.0%}) are longer than training.max_length {contract.max_length}",
+            "Raise training.max_length or training.max_long_share",
+        )
     if not rows:
         raise TrainingError(f"none of {seen} conversations teaches anything", "Check that they hold assistant messages")
     return rows
@@ -52,7 +71,10 @@ def make_row(conversation: Conversation, contract: ChatContract, tokenizer: PreT
     text = contract.render(messages, add_generation_prompt=False)[:end]
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     ids: list[int] = encoded["input_ids"]
-    labels = [token if any(start <= a and b <= stop and a < b for start, stop in spans) else IGNORE for token, (a, b) in zip(ids, encoded["offset_mapping"], strict=True)]
+    labels = [
+        token if any(start <= a and b <= stop and a < b for start, stop in spans) else IGNORE
+        for token, (a, b) in zip(ids, encoded["offset_mapping"], strict=True)
+    ]
     if contract.adds_bos and contract.bos_id is not None:
         ids, labels = [contract.bos_id, *ids], [IGNORE, *labels]
     return Row(ids, labels)

@@ -19,7 +19,7 @@ from datasets import Dataset
 from peft import LoraConfig, PeftModel, get_peft_model
 from rich.console import Console
 from torch import Tensor
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, GgufConfig, PreTrainedModel
 from trl import SFTConfig, SFTTrainer
 
 from bedside.errors import TrainingError
@@ -48,7 +48,9 @@ class Trained:
 class PackedTrainer(SFTTrainer):
     """`SFTTrainer` over ready-made packed blocks; one block is one batch."""
 
-    def compute_loss(self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Tensor | None = None) -> Any:
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Tensor | None = None
+    ) -> Any:
         loss, count = taught_loss(model, inputs)
         return loss / (count if num_items_in_batch is None else num_items_in_batch)
 
@@ -59,7 +61,9 @@ def taught_loss(model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, int]:
     The output layer runs on taught positions only: a vocabulary of 49,152 makes it a fifth of the model's work.
     """
     inner = model.get_base_model() if isinstance(model, PeftModel) else model
-    hidden = inner.model(input_ids=inputs["input_ids"], position_ids=inputs["position_ids"], segments=inputs["segments"], use_cache=False).last_hidden_state
+    hidden = inner.model(
+        input_ids=inputs["input_ids"], position_ids=inputs["position_ids"], segments=inputs["segments"], use_cache=False
+    ).last_hidden_state
     targets = inputs["labels"][0, 1:]
     taught = (targets != IGNORE).nonzero().flatten()
     logits = inner.lm_head(hidden[0].index_select(0, taught)).float()
@@ -89,16 +93,48 @@ def load_model(base: Path, quantisation: str = "none", dtype: torch.dtype = torc
     options: dict[str, Any] = {}
     if quantisation == "nf4":
         if not torch.cuda.is_available():
-            raise TrainingError("training.quantisation is 'nf4', but this machine has no NVIDIA GPU that torch can use", "Set training.quantisation to none, or run on a GPU machine")
-        options = {"quantization_config": BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.bfloat16)}
+            raise TrainingError(
+                "training.quantisation is 'nf4', but this machine has no NVIDIA GPU that torch can use",
+                "Set training.quantisation to none, or run on a GPU machine",
+            )
+        options = {
+            "quantization_config": BitsAndBytesConfig(
+                load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.bfloat16
+            )
+        }
     try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, attn_implementation=ATTENTION, device_map="auto" if torch.cuda.is_available() else None, **options)
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            base, dtype=dtype, attn_implementation=ATTENTION, device_map="auto" if torch.cuda.is_available() else None, **options
+        )
     except ImportError as error:
         raise TrainingError(f"the base cannot be loaded in {quantisation} ({error})", "Install bedside[gpu]") from error
     return model
 
 
-def train_stage(*, base: Path, start: Path | None, rows: Sequence[Row], held_out: Sequence[Row], stage: Stage, training: Training, seed: int, out: Path, console: Console) -> Trained:
+def load_gguf(file: Path) -> PreTrainedModel:
+    """The very weights of a GGUF file, unpacked, for measuring what quantisation did to them."""
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        file.parent,
+        gguf_file=file.name,
+        dtype=torch.bfloat16,
+        attn_implementation=ATTENTION,
+        quantization_config=GgufConfig(dequantize=True),
+    )
+    return model
+
+
+def train_stage(
+    *,
+    base: Path,
+    start: Path | None,
+    rows: Sequence[Row],
+    held_out: Sequence[Row],
+    stage: Stage,
+    training: Training,
+    seed: int,
+    out: Path,
+    console: Console,
+) -> Trained:
     """Train one stage and write `adapter/`, `events.jsonl` and `curve.png` into `out`.
 
     Args:
@@ -142,7 +178,9 @@ def train_stage(*, base: Path, start: Path | None, rows: Sequence[Row], held_out
             trainer.remove_callback(active)
     result = trainer.train(resume_from_checkpoint=resumed)
     if not math.isfinite(result.training_loss):
-        raise TrainingError(f"stage {stage.name!r} ended with loss {result.training_loss}", f"Lower its learning_rate ({stage.learning_rate})")
+        raise TrainingError(
+            f"stage {stage.name!r} ended with loss {result.training_loss}", f"Lower its learning_rate ({stage.learning_rate})"
+        )
     after = mean_loss(adapted, held_out, training.tokens_per_step)
     adapted.save_pretrained(out / "adapter")
     plot_curve(out / EVENTS, out / "curve.png", title=stage.name)
@@ -154,7 +192,9 @@ def train_stage(*, base: Path, start: Path | None, rows: Sequence[Row], held_out
 def _lora(training: Training) -> LoraConfig:
     adapter = training.adapter
     targets = ["q_proj", "v_proj"] if adapter.targets == "q-v" else "all-linear"
-    return LoraConfig(r=adapter.r, lora_alpha=adapter.alpha, lora_dropout=adapter.dropout, target_modules=targets, bias="none", task_type="CAUSAL_LM")
+    return LoraConfig(
+        r=adapter.r, lora_alpha=adapter.alpha, lora_dropout=adapter.dropout, target_modules=targets, bias="none", task_type="CAUSAL_LM"
+    )
 
 
 def _arguments(stage: Stage, training: Training, folder: Path, steps: int, seed: int) -> SFTConfig:

