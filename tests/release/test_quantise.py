@@ -135,19 +135,41 @@ def test_choices_that_depend_on_the_model() -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "kind"), [("llama", "Q8_0"), ("llama", "Q4_K_M"), ("mistral", "Q4_K_M"), ("mistral", "Q6_K"), ("mistral", "Q4_0")]
+    ("family", "kind"),
+    [("llama", "Q8_0"), ("llama", "Q4_K_M"), ("mistral", "Q4_K_M"), ("mistral", "Q5_K_M"), ("mistral", "Q4_0"), ("mistral", "Q5_1")],
 )
-def test_the_engine_runs_them(
+def test_the_engine_computes_with_the_quantised_values(
     family: str, kind: str, files: dict[str, Path], request: pytest.FixtureRequest, tmp_path: Path, opened: Any
 ) -> None:
     tiny: Tiny = request.getfixturevalue(family)
     quantise(files[family], tmp_path / "q.gguf", kind, threads=1)
     engine = opened(tmp_path / "q.gguf", tiny.contract)
-    exact = opened(files[family], tiny.contract)
-    prompt = tiny.ids(tiny.contract.render([{"role": "user", "content": TEXTS[0]}]))
-    best = exact.complete(prompt, max_tokens=1, top_logprobs=5, ignore_stop=True).tokens[0]
-    got = engine.complete(prompt, max_tokens=1, top_logprobs=20, ignore_stop=True).tokens[0]
-    assert got.id == best.id or best.text in got.alternatives
+    same_values = opened(_dequantised(tmp_path / "q.gguf", tmp_path / "d.gguf"), tiny.contract)
+    differences = []
+    for text in TEXTS:
+        prompt = tiny.ids(tiny.contract.render([{"role": "user", "content": text}]))
+        tokens = [one.complete(prompt, max_tokens=1, top_logprobs=20, ignore_stop=True).tokens for one in (engine, same_values)]
+        # llama.cpp reports no token whose text ends within a character.
+        if all(tokens):
+            got, expected = (token[0].alternatives for token in tokens)
+            differences += [abs(got[text] - expected[text]) for text in got.keys() & expected.keys() if text.isprintable()]
+    # llama.cpp also rounds activations to eight bits, which no comparison of weights shows.
+    assert len(differences) > 20
+    assert np.median(differences) < 0.1
+
+
+def _dequantised(source: Path, out: Path) -> Path:
+    reader, writer = gguf.GGUFReader(source), gguf.GGUFWriter(out, "llama")
+    for name, field in reader.fields.items():
+        if not name.startswith("GGUF.") and name != "general.architecture":
+            writer.add_key_value(name, field.contents(), field.types[0], field.types[-1] if len(field.types) > 1 else None)
+    for tensor in reader.tensors:
+        writer.add_tensor(tensor.name, gguf.quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return out
 
 
 def test_refusals(files: dict[str, Path], tmp_path: Path) -> None:
@@ -156,4 +178,8 @@ def test_refusals(files: dict[str, Path], tmp_path: Path) -> None:
     quantise(files["llama"], tmp_path / "q.gguf", "Q8_0", threads=1)
     with pytest.raises(ReleaseError, match="already"):
         quantise(tmp_path / "q.gguf", tmp_path / "r.gguf", "Q4_0")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["q.gguf"]
+    (tmp_path / "text.gguf").write_text("no model")
+    for name in ("text.gguf", "absent.gguf"):
+        with pytest.raises(ReleaseError, match="cannot be read as GGUF"):
+            quantise(tmp_path / name, tmp_path / "r.gguf", "Q4_0")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["q.gguf", "text.gguf"]

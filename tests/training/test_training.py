@@ -104,7 +104,7 @@ def test_the_loss_of_a_packed_block_is_that_of_its_rows_one_by_one(tiny_llama: P
     packed = load_model(tiny_llama, dtype=torch.float32)
     plain = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
     rows = some_rows()
-    loss, count = taught_loss(packed, collate(rows))
+    loss, count = taught_loss(packed, collate(rows, 128, 0))
     alone = sum(
         plain(torch.tensor([r.input_ids]), labels=torch.tensor([r.labels])).loss * sum(label != IGNORE for label in r.labels[1:])
         for r in rows
@@ -122,7 +122,7 @@ def test_the_fused_lora_product_has_pefts_values_and_gradients(tiny_llama: Path)
             LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False),
         )
         assert not fused or use_fast_lora(model) == 14
-        loss, _ = taught_loss(model, collate(some_rows()))
+        loss, _ = taught_loss(model, collate(some_rows(), 128, 0))
         loss.backward()
         results.append((loss.detach(), {n: p.grad for n, p in model.named_parameters() if p.requires_grad}))
     (plain, plain_grads), (fast, fast_grads) = results

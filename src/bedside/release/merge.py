@@ -89,7 +89,7 @@ class _Adapter:
         for name, tensor in self.tensors.items():
             if name.endswith(_DOWN):
                 self._add(base, name.removesuffix(_DOWN), tensor)
-            elif "lora_embedding" in name:
+            elif "embed_tokens" in name and name not in base:
                 raise ReleaseError(
                     f"adapter {str(self.folder)!r} adapts the embedding ({name!r})",
                     "Train it without embed_tokens among its target modules",

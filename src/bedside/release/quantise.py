@@ -119,7 +119,7 @@ def quantise(
         WorkspaceError: the disk is full or not writable.
     """
     check_kind(kind)
-    reader = gguf.GGUFReader(source)
+    reader = _opened(source)
     plan = _plan(reader, kind)
     with written_whole(out) as partial, ThreadPoolExecutor(threads or len(os.sched_getaffinity(0))) as pool:
         writer = gguf.GGUFWriter(partial, "llama")
@@ -153,6 +153,19 @@ class _Model:
     layers: int
     tied: bool
     is_70b: bool
+
+
+def _opened(source: Path) -> gguf.GGUFReader:
+    try:
+        reader = gguf.GGUFReader(source)
+        architecture = reader.fields["general.architecture"].contents()
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        raise ReleaseError(f"{str(source)!r} cannot be read as GGUF ({error})", "Give the F16 file that `write_gguf` wrote") from error
+    if architecture != "llama":
+        raise ReleaseError(
+            f"{str(source)!r} is of architecture {architecture!r}", "Only 'llama' files, which hold Llama and Mistral models, are quantised"
+        )
+    return reader
 
 
 def _plan(reader: gguf.GGUFReader, kind: str) -> list[_Planned]:

@@ -55,23 +55,33 @@ def pack(lengths: Sequence[int], tokens: int, *, seed: int, window: int = 16) ->
     return blocks
 
 
-def collate(rows: Sequence[Row]) -> dict[str, Tensor]:
+def collate(rows: Sequence[Row], tokens: int, pad_id: int) -> dict[str, Tensor]:
     """One packed block as tensors: `input_ids`, `labels`, `position_ids` of shape [1, tokens] and the gather index of its rows.
+
+    Every block is filled up to `tokens` with rows of padding, and its rows' length to a multiple of 16: processors compile their matrix
+    kernels anew for every shape, which costs more time and memory than the few tokens of padding.
 
     `segments` [rows, longest] holds each row's token places in the block, -1 where a row is shorter.
     """
     lengths = [len(row.input_ids) for row in rows]
-    segments = torch.full((len(rows), max(lengths)), -1)
+    longest = _rounded(max(lengths), 16)
+    filling = max(tokens, _rounded(sum(lengths), 128)) - sum(lengths)
+    lengths += [longest] * (filling // longest) + ([filling % longest] if filling % longest else [])
+    segments = torch.full((len(lengths), longest), -1)
     start = 0
     for number, length in enumerate(lengths):
         segments[number, :length] = torch.arange(start, start + length)
         start += length
     return {
-        "input_ids": torch.tensor([[token for row in rows for token in row.input_ids]]),
-        "labels": torch.tensor([[label for row in rows for label in (IGNORE, *row.labels[1:])]]),
+        "input_ids": torch.tensor([[token for row in rows for token in row.input_ids] + [pad_id] * filling]),
+        "labels": torch.tensor([[label for row in rows for label in (IGNORE, *row.labels[1:])] + [IGNORE] * filling]),
         "position_ids": torch.cat([torch.arange(length) for length in lengths])[None],
         "segments": segments,
     }
+
+
+def _rounded(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
 
 
 def segment_attention(
