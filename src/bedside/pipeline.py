@@ -15,23 +15,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from itertools import cycle, islice
 from pathlib import Path
-from random import Random
 from typing import Any
 
 from rich.console import Console
 
-from bedside.corpus.conversation import Conversation, Message, Provenance
-from bedside.corpus.curate import CONVERSATIONS, TURNS, curate, source_path
+from bedside.corpus.curate import curate, source_path
+from bedside.corpus.curriculum import choose, read_conversations
 from bedside.engine.contract import ChatContract
-from bedside.engine.understanding import TASK, completion
-from bedside.errors import TrainingError
+from bedside.engine.understanding import TASK
 from bedside.evaluation.suites import suite_path, suite_texts
 from bedside.offline import quiet_libraries, stay_offline
 from bedside.recipe.models import Recipe, Stage
 from bedside.workspace.fetch import cached
-from bedside.workspace.files import read_jsonl, sha256_path
+from bedside.workspace.files import sha256_path
 from bedside.workspace.ledger import DropLedger
 from bedside.workspace.run import Run, StageResult
 
@@ -121,7 +118,7 @@ class Pipeline:
             from bedside.training.train import train_stage
 
             contract, tokenizer, ledger = ChatContract.load(base.folder), load_tokenizer(base.folder), DropLedger()
-            taught = choose(stage, before, list(read_conversations(corpus.folder, contract, "train")), self.recipe.seed)
+            taught = choose(stage, before, read_conversations(corpus.folder, contract, "train"), self.recipe.seed)
             held_out = [
                 c for use, c in read_conversations(corpus.folder, contract, "held_out") if (use == "sources") == (stage.use == "sources")
             ]
@@ -129,6 +126,8 @@ class Pipeline:
             rows = make_rows(taught, contract, tokenizer, ledger, max_long_share=limit)
             held = make_rows(held_out[:200], contract, tokenizer, ledger, max_long_share=limit)
             ledger.write(out / "ledger.jsonl")
+            codebook = contract.codebook
+            intent_ids = [code.token for code in (*codebook.intents.values(), codebook.none)] if codebook else []
             result = train_stage(
                 base=base.folder,
                 start=start,
@@ -138,6 +137,7 @@ class Pipeline:
                 training=self.recipe.training,
                 seed=self.recipe.seed,
                 out=out,
+                intent_ids=intent_ids,
                 console=self.console,
             )
             return {"rows": len(rows), "dropped": ledger.counts(), **asdict(result)}
@@ -148,17 +148,7 @@ class Pipeline:
         """Merge, convert, quantise, check every gate, evaluate; only then the folder `release` appears."""
         from bedside.releasing import Releasing
 
-        contract = ChatContract.load(base.folder)
-        return Releasing(
-            self.recipe,
-            self._stage,
-            corpus,
-            base,
-            adapters,
-            lambda split: read_conversations(corpus.folder, contract, split),
-            self.run.folder,
-            self.console,
-        ).all()
+        return Releasing(self.recipe, self._stage, corpus, base, adapters, self.run.folder, self.console).all()
 
     def _stage(self, name: str, work: Callable[[Path], Any], settings: Any, reads: dict[str, Path | str]) -> StageResult:
         self.console.print(f"[bold]{name}[/bold] …", highlight=False)
@@ -172,60 +162,3 @@ class Pipeline:
 def _summary(facts: dict[str, Any]) -> str:
     shown = {k: v for k, v in facts.items() if isinstance(v, (int, float, str)) and k not in {"contract"}}
     return "".join(f"\n  {key.replace('_', ' ')}: {value}" for key, value in shown.items())
-
-
-def read_conversations(corpus: Path, contract: ChatContract, split: str) -> list[tuple[str, Conversation]]:
-    """The corpus as (use, conversation) pairs; synthetic turns get the system message and the answer that the contract teaches."""
-    pairs = []
-    for row in read_jsonl(corpus / CONVERSATIONS):
-        if row.pop("split") == split:
-            conversation = Conversation.model_validate(row)
-            if conversation.messages[0].role == "user":
-                conversation = conversation.model_copy(
-                    update={"messages": (Message(role="system", content=contract.systems["answer"]), *conversation.messages)}
-                )
-            pairs.append(("sources", conversation))
-    for number, row in enumerate(read_jsonl(corpus / TURNS)):
-        if row["split"] == split and contract.codebook is not None:
-            answer = completion(contract.codebook, row["intents"], [(name, value) for name, value in row["slots"]])
-            messages = (
-                *(Message.model_validate(m) for m in contract.messages(TASK, row["text"])),
-                Message(role="assistant", content=answer),
-            )
-            provenance = Provenance(
-                source="synthesis", where=f"turn {number}", licence="Apache-2.0", locale="en-AU", family="+".join(row["families"])
-            )
-            pairs.append((row["use"], Conversation(messages=messages, provenance=provenance)))
-    return pairs
-
-
-def choose(stage: Stage, before: Sequence[Stage], pairs: Sequence[tuple[str, Conversation]], seed: int) -> list[Conversation]:
-    """The rows of one stage: its own kind, a stated share of Australian ones, and some of the stages before.
-
-    Raises:
-        TrainingError: the corpus holds nothing for the stage, or no Australian rows although a share is asked.
-    """
-    rng = Random(f"{seed} {stage.name}")
-    own = [c for use, c in pairs if use == stage.use]
-    if not own:
-        raise TrainingError(
-            f"stage {stage.name!r} uses {stage.use}, but the corpus holds none", "Add sources or synthesis turns, or remove the stage"
-        )
-    rehearsed = [c for use, c in pairs if use in {s.use for s in before}]
-    old = round(stage.rows * stage.rehearsal) if rehearsed else 0
-    groups = [(rehearsed, old)]
-    if stage.australian_share is None:
-        groups.append((own, stage.rows - old))
-    else:
-        australian = [c for c in own if c.provenance.locale == "en-AU"]
-        other = [c for c in own if c.provenance.locale != "en-AU"]
-        if stage.australian_share > 0 and not australian:
-            raise TrainingError(
-                f"stage {stage.name!r} asks for {stage.australian_share:.0%} Australian rows, but no source has locale en-AU",
-                "Set a source's locale, or remove australian_share",
-            )
-        number = round((stage.rows - old) * (stage.australian_share if other else 1))
-        groups += [(australian, number), (other, stage.rows - old - number)]
-    chosen = [c for pool, number in groups if pool for c in islice(cycle(rng.sample(pool, len(pool))), min(number, 4 * len(pool)))]
-    rng.shuffle(chosen)
-    return chosen

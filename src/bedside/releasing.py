@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 
 from bedside.corpus.conversation import Conversation
-from bedside.corpus.curate import TURNS
+from bedside.corpus.curriculum import read_conversations, taught_turns
 from bedside.engine.contract import ChatContract
 from bedside.engine.llamacpp import LlamaCppEngine
 from bedside.engine.understanding import TASK
@@ -25,7 +25,7 @@ from bedside.evaluation.evaluate import SHIPPED, ask_engine, ask_minilm, write_e
 from bedside.evaluation.suites import load_suite, suite_path
 from bedside.recipe.models import Recipe
 from bedside.release import GateResult, build_release, check_greedy_parity, check_score_loss, merge, quantise, verify_release, write_gguf
-from bedside.workspace.files import read_jsonl, sha256_file, write_json
+from bedside.workspace.files import sha256_file, write_json
 from bedside.workspace.run import StageResult
 
 StageRunner = Callable[[str, Callable[[Path], Any], Any, dict[str, Path | str]], StageResult]
@@ -42,7 +42,6 @@ class Releasing:
         recipe: what ships.
         stage: runs or skips one stage of the run.
         corpus, base, adapters: the stages before.
-        conversations: the corpus as (use, conversation) pairs of a split.
         folder: of the run.
         console: where to show progress.
     """
@@ -54,13 +53,12 @@ class Releasing:
         corpus: StageResult,
         base: StageResult,
         adapters: Sequence[StageResult],
-        conversations: Callable[[str], list[tuple[str, Conversation]]],
         folder: Path,
         console: Console,
     ) -> None:
         self.folder = folder
         self.recipe, self.stage, self.corpus, self.base, self.adapters = recipe, stage, corpus, base, adapters
-        self.conversations, self.console = conversations, console
+        self.console = console
         self.contract = ChatContract.load(base.folder)
 
     def all(self) -> Path:
@@ -94,9 +92,12 @@ class Releasing:
             "merge", work, {"prompts": _GREEDY_PROMPTS}, {"base": self.base.folder, "adapter": adapter, "corpus": self.corpus.folder}
         )
 
+    def _conversations(self, split: str) -> list[tuple[str, Conversation]]:
+        return read_conversations(self.corpus.folder, self.contract, split)
+
     def _golden(self) -> list[list[dict[str, str]]]:
         """Held-out conversations, longest vocabulary of uses first come: what token ids and greedy answers are compared on."""
-        held_out = self.conversations("held_out") or self.conversations("train")
+        held_out = self._conversations("held_out") or self._conversations("train")
         return [[m.model_dump() for m in c.messages] for _, c in held_out if c.messages[-1].role == "assistant"][
             -self.recipe.release.golden :
         ]
@@ -124,7 +125,9 @@ class Releasing:
             facts: dict[str, Any] = {"model": hashes["model.gguf"]}
             if settings.compare_minilm:
                 self.console.print("  fitting MiniLM on the same training turns", highlight=False)
-                answers["minilm"], facts["minilm_fit_seconds"] = ask_minilm(self._taught_turns(), turns)
+                answers["minilm"], facts["minilm_fit_seconds"] = ask_minilm(
+                    taught_turns(self.recipe, self.corpus.folder, self.contract), turns
+                )
             for model in (out / "model.gguf", out / "base.gguf"):
                 model.unlink(missing_ok=True)
             title = f"{self.recipe.name} on {suite}"
@@ -166,16 +169,12 @@ class Releasing:
         from bedside.workspace.ledger import DropLedger
 
         tokenizer = load_tokenizer(self.base.folder)
-        held_out = [c for use, c in self.conversations("held_out") if use != "sources"][:150]
+        held_out = [c for use, c in self._conversations("held_out") if use != "sources"][:150]
         rows = make_rows(held_out, self.contract, tokenizer, DropLedger(), max_long_share=1)
         return {
             name: {"perplexity": exp(mean_loss(load_gguf(model), rows, self.recipe.training.tokens_per_step))}
             for name, model in models.items()
         }
-
-    def _taught_turns(self) -> list[tuple[str, list[str], str]]:
-        rows = [row for row in read_jsonl(self.corpus.folder / TURNS) if row["split"] == "train"]
-        return [(row["text"], row["intents"], row["families"][0]) for row in rows]
 
     def release(self, merged: StageResult, evaluation: StageResult | None) -> Path:
         """Build the folder that ships: model, contract, Modelfile, card, scores, manifest. Gate: token ids of the embedded engine are those of training."""

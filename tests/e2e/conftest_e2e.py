@@ -16,14 +16,34 @@ ROOT = Path(__file__).resolve().parents[2]
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def bedside(*arguments: str, cwd: Path = ROOT, stdin: str | None = None, network: bool = False, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def bedside(
+    *arguments: str, cwd: Path = ROOT, stdin: str | None = None, network: bool = False, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run the real command; without a network unless asked, where this system allows that."""
     command: Sequence[str] = [sys.executable, "-m", "bedside.cli", *arguments]
     if not network and shutil.which("unshare"):
         # The embedded engine is asked for token ids over the loopback address, so that stays up.
-        command = ["unshare", "--net", *([] if os.geteuid() == 0 else ["--map-root-user"]), "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *command]
+        command = [
+            "unshare",
+            "--net",
+            *([] if os.geteuid() == 0 else ["--map-root-user"]),
+            "sh",
+            "-c",
+            'ip link set lo up && exec "$@"',
+            "sh",
+            *command,
+        ]
     home = {"BEDSIDE_CACHE": os.environ.get("BEDSIDE_CACHE", str(ROOT / ".cache" / "bedside"))}
-    return subprocess.run(command, cwd=cwd, input=stdin, capture_output=True, text=True, timeout=1200, env={**os.environ, **home, **(environment or {})}, check=False)
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=1200,
+        env={**os.environ, **home, **(environment or {})},
+        check=False,
+    )
 
 
 SMALL = [

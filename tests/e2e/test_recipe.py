@@ -89,7 +89,12 @@ def test_a_question_is_answered_word_by_word(release: Path) -> None:
 
 def test_a_release_is_served_to_an_openai_client(release: Path) -> None:
     openai = pytest.importorskip("openai")
-    process = subprocess.Popen([sys.executable, "-m", "bedside.cli", "serve", "--release", str(release), "--port", "18431"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bedside.cli", "serve", "--release", str(release), "--port", "18431"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ,
+    )
     try:
         deadline = time.monotonic() + 60
         while True:
@@ -126,8 +131,14 @@ def test_a_changed_byte_stops_a_release(release: Path, tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (["run", "recipes/nothing.yaml"], "there is no recipe"),
-        (["run", "recipes/clinic-line.yaml", "--set", "base.source=pypi:no-such-package-of-bedside==9", "--runs", "{tmp}"], "has not been fetched"),
-        (["run", "recipes/clinic-line.yaml", "--set", "base.source=/no/such/model", "--set", "base.sha256=null", "--runs", "{tmp}"], "neither"),
+        (
+            ["run", "recipes/clinic-line.yaml", "--set", "base.source=pypi:no-such-package-of-bedside==9", "--runs", "{tmp}"],
+            "has not been fetched",
+        ),
+        (
+            ["run", "recipes/clinic-line.yaml", "--set", "base.source=/no/such/model", "--set", "base.sha256=null", "--runs", "{tmp}"],
+            "neither",
+        ),
         (["run", "recipes/clinic-line.yaml", "--set", "corpus.sources.0.path=/no/such/file", "--runs", "{tmp}"], "/no/such/file"),
         (["show", "{tmp}"], "holds no finished stage"),
         (["understand", "--release", "{tmp}", "hello"], "no finished release"),
@@ -156,5 +167,7 @@ def test_a_changed_base_model_is_refused(tmp_path: Path, base_gguf: Path) -> Non
     with (place / base_gguf.name).open("ab") as stream:
         stream.write(b"x")
     environment = {"BEDSIDE_CACHE": str(tmp_path / "cache")}
-    done = bedside("run", "recipes/clinic-line.yaml", "--runs", str(tmp_path / "runs"), "--set", "corpus.synthesis.turns=20", environment=environment)
+    done = bedside(
+        "run", "recipes/clinic-line.yaml", "--runs", str(tmp_path / "runs"), "--set", "corpus.synthesis.turns=20", environment=environment
+    )
     assert done.returncode == 2 and "missing or changed since it was fetched" in done.stderr

@@ -23,7 +23,7 @@ from bedside.corpus.sources import read_source
 from bedside.corpus.synthesis.grammar import CallerGrammar, Template, Turn, turns
 from bedside.engine.understanding import normalise
 from bedside.errors import SourceError
-from bedside.recipe.models import Corpus, Recipe, Source
+from bedside.recipe.models import Corpus, Endpoint, Recipe, Source
 from bedside.workspace.files import write_jsonl
 from bedside.workspace.ledger import DropLedger
 
@@ -52,6 +52,8 @@ def curate(recipe: Recipe, recipe_folder: Path, suite_texts: frozenset[str], out
     conversations = list(_conversations(recipe.corpus, recipe_folder, suite_texts, ledger, missing, console))
     ledger.check_share(recipe.corpus.max_dropped_share)
     made = list(_turns(recipe, recipe_folder, suite_texts, ledger)) if recipe.corpus.synthesis else []
+    if recipe.corpus.endpoint:
+        made += _asked_turns(recipe, recipe.corpus.endpoint, [row["text"] for row in made] + sorted(suite_texts), out, ledger, console)
     write_jsonl(out / CONVERSATIONS, [{**c.model_dump(mode="json"), "split": split} for c, split in conversations])
     write_jsonl(out / TURNS, made)
     ledger.write(out / LEDGER)
@@ -114,8 +116,8 @@ def _turns(recipe: Recipe, folder: Path, suite: frozenset[str], ledger: DropLedg
     known: set[str] = set()
     plans: list[tuple[str, str, list[Template], int, float]] = [
         ("single_intent", "train", single, settings.turns, 0.0),
-        ("multi_intent", "train", train, settings.turns, 0.35),
-        ("multi_intent", "held_out", held_out, settings.held_out_turns, 0.35),
+        ("multi_intent", "train", train, settings.turns, settings.multi_share),
+        ("multi_intent", "held_out", held_out, settings.held_out_turns, settings.multi_share),
     ]
     for number, (use, split, templates, count, multi_share) in enumerate(plans):
         for turn in turns(grammar, count=count, multi_share=multi_share, seed=recipe.seed + number, templates=templates):
@@ -132,6 +134,24 @@ def _turns(recipe: Recipe, folder: Path, suite: frozenset[str], ledger: DropLedg
                 continue
             known.add(text)
             yield _row(turn, use, split)
+
+
+def _asked_turns(
+    recipe: Recipe, endpoint: Endpoint, existing: list[str], out: Path, ledger: DropLedger, console: Console
+) -> list[dict[str, Any]]:
+    """Turns from an endpoint, checked item by item; resumed where a killed run left them."""
+    from bedside.corpus.synthesis.endpoint import EndpointSettings, generate
+
+    settings = EndpointSettings(**endpoint.model_dump(), seed=recipe.seed)
+    accepted = generate(settings, ledger=ledger, existing=existing, out=out / "endpoint.jsonl", progress=console.print)
+    rows = []
+    for conversation in accepted:
+        gold = conversation.labels["understanding"]
+        turn = Turn(
+            conversation.messages[0].content, tuple(gold["intents"]), tuple(map(tuple, gold["slots"])), (conversation.provenance.family,)
+        )
+        rows.append(_row(turn, "multi_intent", "train"))
+    return rows
 
 
 def _row(turn: Turn, use: str, split: str) -> dict[str, Any]:

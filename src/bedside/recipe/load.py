@@ -19,8 +19,6 @@ Place = tuple[str | int, ...]
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe and apply `a.b=value` overrides (values are YAML).
 
-    Relative source paths and synthesis folders are made absolute from the recipe's folder.
-
     Raises:
         RecipeError: the file is missing, no YAML or no valid recipe; the message lists every fault with its line.
     """

@@ -55,7 +55,7 @@ class Source(_Part):
     locale: str = "en"
     """BCP 47 tag of its wording."""
     limit: int | None = Field(default=None, gt=0)
-    """Read at most so many records; the rest is counted in the ledger."""
+    """Read at most so many records and leave the rest of the source unread."""
     required: bool = True
     """False: a path that is not there is shown and skipped."""
 
@@ -65,6 +65,8 @@ class Synthesis(_Part):
 
     turns: int = Field(gt=0)
     """Turns for each training stage that uses them, before exact duplicates are dropped."""
+    multi_share: float = Field(default=0.5, ge=0, le=1)
+    """Share of turns with several intents in the multi-intent stage and the held-out turns."""
     folder: str | None = None
     """A practice's own templates and word lists, added to the built-in ones."""
     held_out: float = Field(default=0.08, ge=0, lt=1)
@@ -154,6 +156,8 @@ class Training(_Part):
     """More rows over `max_length` than this share is an error."""
     tokens_per_step: int = Field(default=1024, gt=0)
     """Tokens of one packed block, the unit of an optimiser step."""
+    intent_weight: float = Field(default=1.0, gt=0)
+    """How much more the token of an intent counts in the loss than a word of a slot or an answer."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Of AdamW, on the adapter's weights."""
     quantisation: Literal["none", "nf4"] = "none"

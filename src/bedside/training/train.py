@@ -50,15 +50,19 @@ class Trained:
 class PackedTrainer(SFTTrainer):
     """`SFTTrainer` over ready-made packed blocks; one block is one batch."""
 
+    token_weights: Tensor | None = None
+
     def compute_loss(
         self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Tensor | None = None
     ) -> Any:
-        loss, count = taught_loss(model, inputs)
-        return loss / (count if num_items_in_batch is None else num_items_in_batch)
+        loss, count = taught_loss(model, inputs, self.token_weights)
+        return loss / count
 
 
-def taught_loss(model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, int]:
+def taught_loss(model: Any, inputs: dict[str, Tensor], weights: Tensor | None = None) -> tuple[Tensor, float]:
     """Summed cross-entropy over the taught tokens of a packed block, and their number.
+
+    With `weights` [vocabulary], each token counts by its weight in both.
 
     The output layer runs on taught positions only: a vocabulary of 49,152 makes it a fifth of the model's work.
     """
@@ -72,14 +76,15 @@ def taught_loss(model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, int]:
     places = torch.nn.functional.pad(taught, (0, -len(taught) % 64), value=0)
     wanted = torch.nn.functional.pad(targets[taught], (0, len(places) - len(taught)), value=IGNORE)
     logits = inner.lm_head(hidden[0].index_select(0, places)).float()
-    return torch.nn.functional.cross_entropy(logits, wanted, ignore_index=IGNORE, reduction="sum"), len(taught)
+    loss = torch.nn.functional.cross_entropy(logits, wanted, weight=weights, ignore_index=IGNORE, reduction="sum")
+    return loss, len(taught) if weights is None else float(weights[targets[taught]].sum())
 
 
 def mean_loss(model: Any, rows: Sequence[Row], tokens: int) -> float:
     """Mean loss a taught token over rows, in nats; exp of it is the perplexity."""
     was_training = model.training
     model.eval()
-    total, count = 0.0, 0
+    total, count = 0.0, 0.0
     with torch.inference_mode():
         for block in pack([len(r.input_ids) for r in rows], tokens, seed=0):
             batch = {k: v.to(model.device) for k, v in collate([rows[i] for i in block], tokens, PAD).items()}
@@ -139,6 +144,7 @@ def train_stage(
     seed: int,
     out: Path,
     console: Console,
+    intent_ids: Sequence[int] = (),
 ) -> Trained:
     """Train one stage and write `adapter/`, `events.jsonl` and `curve.png` into `out`.
 
@@ -147,6 +153,7 @@ def train_stage(
         start: adapter of the stage before; None starts a new one.
         rows: tokenised rows of this stage.
         held_out: rows of families that no stage trains on.
+        intent_ids: tokens that stand for intents; they count `training.intent_weight` times.
         out: taken up again when a killed run left checkpoints in it.
 
     Raises:
@@ -181,6 +188,7 @@ def train_stage(
     for callback in ("PrinterCallback", "ProgressCallback", "RichProgressCallback"):
         for active in [c for c in trainer.callback_handler.callbacks if type(c).__name__ == callback and c is not progress]:
             trainer.remove_callback(active)
+    trainer.token_weights = _token_weights(adapted, training.intent_weight, intent_ids)
     result = trainer.train(resume_from_checkpoint=resumed)
     if not math.isfinite(result.training_loss):
         raise TrainingError(
@@ -192,6 +200,14 @@ def train_stage(
     shutil.rmtree(checkpoints, ignore_errors=True)
     seconds = result.metrics["train_runtime"]
     return Trained(result.global_step, progress.tokens, round(progress.tokens / seconds, 1), round(before, 4), round(after, 4))
+
+
+def _token_weights(model: Any, weight: float, ids: Sequence[int]) -> Tensor | None:
+    if weight == 1 or not ids:
+        return None
+    weights = torch.ones(model.config.vocab_size, device=model.device)
+    weights[list(ids)] = weight
+    return weights
 
 
 def _lora(training: Training) -> LoraConfig:
