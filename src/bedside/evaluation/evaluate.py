@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import track
 
 from bedside.engine import Engine, classify
+from bedside.engine.understanding import MAX_TOKENS
 from bedside.evaluation.baseline import MiniLMBaseline
 from bedside.evaluation.report import write_report
 from bedside.evaluation.scorers import Understood, data_counts
@@ -27,15 +28,18 @@ from bedside.workspace.files import write_json, write_jsonl
 SHIPPED = "shipped"
 
 
-def ask_engine(engine: Engine, turns: Sequence[Turn], *, label: str, console: Console, parallel: int = 1) -> list[Understood]:
+def ask_engine(
+    engine: Engine, turns: Sequence[Turn], *, label: str, console: Console, parallel: int = 1, max_tokens: int = MAX_TOKENS
+) -> list[Understood]:
     """Let an engine understand every turn.
 
     Args:
+        max_tokens: of an answer.
         parallel: turns asked at a time; only 1 measures the latency a caller would feel.
     """
 
     def one(turn: Turn) -> Understood:
-        understanding = classify(engine, turn.text)
+        understanding = classify(engine, turn.text, max_tokens=max_tokens)
         return Understood(
             id=turn.id,
             gold_intents=turn.intents,
