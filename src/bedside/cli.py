@@ -126,19 +126,11 @@ def show(run_folder: Annotated[Path, typer.Argument(help="Run folder, such as ru
     """Print a run's lineage: each stage, what it read and wrote, and how long it took."""
     from bedside.workspace.run import Run
 
-    table = Table("stage", "read", "wrote", "seconds", "finished", title=str(run_folder))
     for manifest in Run(run_folder).lineage():
-        read = "\n".join(f"{name} {digest[:12]}" for name, digest in manifest["reads"].items())
-        wrote = "\n".join(f"{name} {digest[:12]}" for name, digest in list(manifest["wrote"].items())[:6])
-        more = len(manifest["wrote"]) - 6
-        table.add_row(
-            manifest["stage"],
-            read,
-            wrote + (f"\n… and {more} more" if more > 0 else ""),
-            f"{manifest['seconds']:.1f}",
-            manifest["finished"],
-        )
-    out.print(table)
+        out.print(f"[bold]{manifest['stage']}[/]  {manifest['finished']}  {manifest['seconds']:.1f} s", highlight=False)
+        for verb, files in (("read", manifest["reads"]), ("wrote", manifest["wrote"])):
+            for name, digest in files.items():
+                out.print(f"  {verb:5} {digest[:12]}  {_escape(name)}", highlight=False)
 
 
 @app.command()

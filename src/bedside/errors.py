@@ -7,6 +7,7 @@
     ├── WorkspaceError      a run folder, a manifest or the disk under it
     ├── TrainingError       rows that teach nothing, a base that cannot be trained, a stage that cannot resume
     ├── EngineError         a model server that does not answer, or answers with something else than was asked
+    │   └── PromptTooLongError  a prompt that does not fit the context
     └── ReleaseError        a gate between the trained model and the shipped file failed; nothing was released
 
 Everything else that escapes is an internal fault: exit code 1, with its traceback.
@@ -53,6 +54,10 @@ class TrainingError(BedsideError):
 
 class EngineError(BedsideError):
     """A model cannot be asked, or its answer cannot be used."""
+
+
+class PromptTooLongError(EngineError):
+    """A prompt does not fit the model's context."""
 
 
 class ReleaseError(BedsideError):

@@ -16,7 +16,7 @@ import xllamacpp
 
 from bedside.engine.base import FinishReason, Reply, Token
 from bedside.engine.contract import ChatContract, ChatMessage
-from bedside.errors import EngineError
+from bedside.errors import EngineError, PromptTooLongError
 
 _FULL = "Shorten the question, or raise max_length in the recipe and build the release again"
 
@@ -158,7 +158,8 @@ def _checked(answer: Any) -> dict[str, Any]:
     answer = json.loads(answer) if isinstance(answer, (str, bytes)) else answer
     error = answer.get("error") if isinstance(answer, dict) else {"message": repr(answer)}
     if error or "choices" not in answer:
-        raise EngineError(f"llama.cpp refused the request ({(error or {}).get('message', answer)})", _FULL)
+        kind = PromptTooLongError if "context size" in str(error) else EngineError
+        raise kind(f"llama.cpp refused the request ({(error or {}).get('message', answer)})", _FULL)
     return dict(answer)
 
 

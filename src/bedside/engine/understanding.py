@@ -20,9 +20,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from bedside.engine.base import Engine, Token
+from bedside.engine.base import Engine, Reply, Token
 from bedside.engine.contract import Code, Codebook
-from bedside.errors import EngineError
+from bedside.errors import EngineError, PromptTooLongError
 from bedside.knowledge.intents import catalogue
 
 TASK = "understand"
@@ -130,9 +130,7 @@ def classify(engine: Engine, text: str, *, max_tokens: int = MAX_TOKENS) -> Unde
     words = words_of(text)
     if not words:
         return Understanding(intents=(Intent(name="silence", p=1.0),), slots={}, entropy=0.0, probabilities={"silence": 1.0}, seconds=0.0)
-    kept = words[:MAX_WORDS]
-    messages = engine.contract.messages(TASK, " ".join(word.text for word in kept))
-    reply = engine.reply(messages, max_tokens=max_tokens, top_logprobs=20, grammar=grammar(codebook))
+    kept, reply = _ask(engine, words[:MAX_WORDS], max_tokens, grammar(codebook))
     reading = _read(codebook, reply.tokens, text, kept, engine.contract.eos_token)
     dropped = reading.dropped + (["answer cut off at its maximum length"] if reply.finish_reason == "length" else [])
     return Understanding(
@@ -144,6 +142,17 @@ def classify(engine: Engine, text: str, *, max_tokens: int = MAX_TOKENS) -> Unde
         dropped=tuple(dropped),
         truncated=len(words) - len(kept),
     )
+
+
+def _ask(engine: Engine, words: list[Word], max_tokens: int, rules: str) -> tuple[list[Word], Reply]:
+    """Ask for the words, or for their first half, quarter and so on where they do not fit the context (a word of 5,000 letters)."""
+    messages = engine.contract.messages(TASK, " ".join(word.text for word in words))
+    try:
+        return words, engine.reply(messages, max_tokens=max_tokens, top_logprobs=20, grammar=rules)
+    except PromptTooLongError:
+        if not words:
+            raise
+        return _ask(engine, words[: len(words) // 2], max_tokens, rules)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The base model as training needs it: a Hugging Face folder in bf16 with the right tokenizer, and the chat contract over it."""
+"""The base model as training needs it: a Hugging Face folder with the right tokenizer, and the chat contract over it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ _PRE_TOKENIZERS: Mapping[str, Any] = {
 
 
 def import_base(source: Path, out: Path) -> dict[str, Any]:
-    """Write `source` (GGUF file or Hugging Face folder) as a bf16 Hugging Face folder; returns facts about it.
+    """Write `source` (GGUF file or Hugging Face folder) as a Hugging Face folder; returns facts about it.
+
+    A GGUF is unpacked to float16: adapters are merged in the base's type, and bf16 would round small updates away.
 
     Raises:
         BaseModelError: the file cannot be read as a model, or its word splitting is unknown.
@@ -45,14 +47,14 @@ def import_base(source: Path, out: Path) -> dict[str, Any]:
     else:
         try:
             model = AutoModelForCausalLM.from_pretrained(
-                source.parent, gguf_file=source.name, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True)
+                source.parent, gguf_file=source.name, dtype=torch.float16, quantization_config=GgufConfig(dequantize=True)
             )
             tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise BaseModelError(
                 f"{source.name!r} cannot be read as a model ({str(error).splitlines()[0]})", "Fetch it again, or choose another base"
             ) from error
-        # The weights are plain bf16 now; without its mark the model can be saved and trained.
+        # The weights are plain now; without its mark the model can be saved and trained.
         model.config.__dict__.pop("quantization_config", None)
         model.hf_quantizer = None
         model.is_quantized = False
