@@ -50,8 +50,8 @@ SMALL = [
     "corpus.synthesis.turns=400",
     "corpus.synthesis.held_out_turns=80",
     "training.stages.0.rows=24",
-    "training.stages.1.rows=220",
-    "training.stages.2.rows=220",
+    "training.stages.1.rows=350",
+    "training.stages.2.rows=350",
     "release.max_score_loss=1",
     "evaluation.resamples=200",
 ]
