@@ -261,7 +261,7 @@ def test_a_practices_own_example_is_curated(tmp_path: Path) -> None:
 
     laid_out(ROOT / "docs" / "how-to" / "own-data.md", tmp_path)
     assert load_suite(str(tmp_path / "data" / "suite.jsonl"))
-    recipe = load_recipe(tmp_path / "our-line.yaml", ["corpus.synthesis.turns=1500", "corpus.synthesis.held_out_turns=20"])
+    recipe = load_recipe(tmp_path / "our-line.yaml", ["corpus.synthesis.turns=9000", "corpus.synthesis.held_out_turns=20"])
     out = tmp_path / "corpus"
     out.mkdir()
     curate(recipe, tmp_path, frozenset(), out, Console(quiet=True))

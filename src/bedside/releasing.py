@@ -31,7 +31,8 @@ from bedside.workspace.run import StageResult
 StageRunner = Callable[[str, Callable[[Path], Any], Any, dict[str, Path | str]], StageResult]
 HEADLINE = "micro_f1"
 _PARALLEL = 4
-# The untuned base does not know the code words: held to the grammar it would write words until it is cut off. Its intents are enough.
+# The untuned base does not know the code words: held to the grammar it needs
+# half a second a token. Its first words are enough to see that.
 _BASE_TOKENS = 4
 _GREEDY_TOKENS = 24
 _GREEDY_PROMPTS = 12
@@ -127,6 +128,7 @@ class Releasing:
                     console=self.console,
                     parallel=parallel,
                     max_tokens=_BASE_TOKENS if name == "base" else MAX_TOKENS,
+                    constrained=name != "base",
                 )
                 engine.close()
             extra = self._perplexities(models)

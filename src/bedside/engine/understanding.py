@@ -110,13 +110,14 @@ def grammar(codebook: Codebook) -> str:
     )
 
 
-def classify(engine: Engine, text: str, *, max_tokens: int = MAX_TOKENS) -> Understanding:
+def classify(engine: Engine, text: str, *, max_tokens: int = MAX_TOKENS, constrained: bool = True) -> Understanding:
     """Understand one turn.
 
     An empty turn is `silence` by definition and no model is asked.
 
     Args:
         max_tokens: the answer is cut off after so many, and says so; a turn with three intents and five slots takes about 30.
+        constrained: hold the model to the grammar; slow for a model that was not taught the code words.
 
     Raises:
         EngineError: the release was not made for understanding, or the engine failed.
@@ -130,7 +131,7 @@ def classify(engine: Engine, text: str, *, max_tokens: int = MAX_TOKENS) -> Unde
     words = words_of(text)
     if not words:
         return Understanding(intents=(Intent(name="silence", p=1.0),), slots={}, entropy=0.0, probabilities={"silence": 1.0}, seconds=0.0)
-    kept, reply = _ask(engine, words[:MAX_WORDS], max_tokens, grammar(codebook))
+    kept, reply = _ask(engine, words[:MAX_WORDS], max_tokens, grammar(codebook) if constrained else None)
     reading = _read(codebook, reply.tokens, text, kept, engine.contract.eos_token)
     dropped = reading.dropped + (["answer cut off at its maximum length"] if reply.finish_reason == "length" else [])
     return Understanding(
@@ -144,7 +145,7 @@ def classify(engine: Engine, text: str, *, max_tokens: int = MAX_TOKENS) -> Unde
     )
 
 
-def _ask(engine: Engine, words: list[Word], max_tokens: int, rules: str) -> tuple[list[Word], Reply]:
+def _ask(engine: Engine, words: list[Word], max_tokens: int, rules: str | None) -> tuple[list[Word], Reply]:
     """Ask for the words, or for their first half, quarter and so on where they do not fit the context (a word of 5,000 letters)."""
     messages = engine.contract.messages(TASK, " ".join(word.text for word in words))
     try:

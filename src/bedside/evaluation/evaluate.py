@@ -29,17 +29,25 @@ SHIPPED = "shipped"
 
 
 def ask_engine(
-    engine: Engine, turns: Sequence[Turn], *, label: str, console: Console, parallel: int = 1, max_tokens: int = MAX_TOKENS
+    engine: Engine,
+    turns: Sequence[Turn],
+    *,
+    label: str,
+    console: Console,
+    parallel: int = 1,
+    max_tokens: int = MAX_TOKENS,
+    constrained: bool = True,
 ) -> list[Understood]:
     """Let an engine understand every turn.
 
     Args:
         max_tokens: of an answer.
+        constrained: see `classify`.
         parallel: turns asked at a time; only 1 measures the latency a caller would feel.
     """
 
     def one(turn: Turn) -> Understood:
-        understanding = classify(engine, turn.text, max_tokens=max_tokens)
+        understanding = classify(engine, turn.text, max_tokens=max_tokens, constrained=constrained)
         return Understood(
             id=turn.id,
             gold_intents=turn.intents,
