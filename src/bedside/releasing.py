@@ -1,4 +1,4 @@
-"""The last stages of a recipe: merge, candidate, evaluation, release.
+"""The last stages of a recipe: merge, evaluation, release.
 
 A gate that fails ends the run with what differs; the folder `release` appears only when all of them passed.
 """
@@ -99,7 +99,7 @@ class Releasing:
         return read_conversations(self.corpus.folder, self.contract, split)
 
     def _golden(self) -> list[list[dict[str, str]]]:
-        """Held-out conversations, longest vocabulary of uses first come: what token ids and greedy answers are compared on."""
+        """The last of the held-out conversations: what token ids and greedy answers are compared on."""
         held_out = self._conversations("held_out") or self._conversations("train")
         return [[m.model_dump() for m in c.messages] for _, c in held_out if c.messages[-1].role == "assistant"][
             -self.recipe.release.golden :
