@@ -2,6 +2,7 @@
 
     BedsideError            something a user can mend: one sentence and the next step, exit code 2, no traceback
     ├── RecipeError         a recipe says something that it may not say (all faults at once, with their lines)
+    ├── KnowledgeError      a file of facts (a practice's protocol, an imported table) that cannot be used
     ├── SourceError         a source of data is missing, empty, or of another layout than its reader expects
     ├── BaseModelError      a base model is unknown, cannot be had, or is not the file that was pinned
     ├── WorkspaceError      a run folder, a manifest or the disk under it
@@ -34,6 +35,10 @@ class BedsideError(Exception):
 
 class RecipeError(BedsideError):
     """A recipe cannot be used."""
+
+
+class KnowledgeError(BedsideError):
+    """A file of facts cannot be used."""
 
 
 class SourceError(BedsideError):

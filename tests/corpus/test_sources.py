@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pypdf import PdfReader, PdfWriter
 
 from bedside.corpus.conversation import Conversation
-from bedside.corpus.sources import BadRecord, Record, get_reader, known_readers, read_source, reader
+from bedside.corpus.sources import BadRecord, Record, get_reader, known_readers, read_source, reader, registry
 from bedside.corpus.sources.lines import lines
 from bedside.corpus.sources.passages import WORDS, Block, passages
 from bedside.errors import SourceError
@@ -744,6 +744,8 @@ def outsider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, 
         (site / f"{module}.py").write_text(code)
         monkeypatch.syspath_prepend(str(site))
         monkeypatch.delitem(sys.modules, module, raising=False)
+        for known in ("_readers", "_layouts"):  # an outsider's reader goes away with its test
+            monkeypatch.setattr(registry, known, dict(getattr(registry, known)))
 
     return install
 

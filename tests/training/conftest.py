@@ -45,6 +45,7 @@ def tiny_base(folder: Path, architecture: str) -> Path:
         "max_position_embeddings": 512,
         "bos_token_id": 1,
         "eos_token_id": 2,
+        "initializer_range": 0.1,
     }
     model = (
         LlamaForCausalLM(LlamaConfig(**shape))
