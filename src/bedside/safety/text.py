@@ -72,7 +72,7 @@ def read(text: str) -> Words:
     last = 0
     for match in _WORD.finditer(folded):
         start, end = match.span()
-        broken = bool(_BREAK.search(folded, last, start)) if tokens else True
+        broken = bool(_BREAK.search(folded, last, start + 1)) if tokens else True
         tokens.append(Token(match.group(), places[start], places[end - 1] + 1, broken))
         last = end
     return Words(text, folded, tuple(tokens), places)
