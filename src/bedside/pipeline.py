@@ -91,7 +91,9 @@ class Pipeline:
             "task": self.recipe.task,
             "max_length": self.recipe.training.max_length,
         }
-        return self._stage("base", work, settings, {"base model": source, "catalogue": sha256_path(Path(__file__).parent / "knowledge")})
+        return self._stage(
+            "base", work, settings, {"base model": source, "catalogue": sha256_path(Path(__file__).parent / "knowledge" / "intents.yaml")}
+        )
 
     def train(self, corpus: StageResult, base: StageResult) -> list[StageResult]:
         """All stages of the curriculum, each from the adapter of the one before."""

@@ -24,7 +24,17 @@ from bedside.errors import ReleaseError
 from bedside.evaluation.evaluate import SHIPPED, ask_engine, ask_minilm, write_evaluation
 from bedside.evaluation.suites import load_suite, suite_path
 from bedside.recipe.models import Recipe
-from bedside.release import GateResult, build_release, check_greedy_parity, check_score_loss, merge, quantise, verify_release, write_gguf
+from bedside.release import (
+    Evaluation,
+    GateResult,
+    build_release,
+    check_greedy_parity,
+    check_score_loss,
+    merge,
+    quantise,
+    verify_release,
+    write_gguf,
+)
 from bedside.workspace.files import sha256_file, write_json
 from bedside.workspace.run import StageResult
 
@@ -210,17 +220,12 @@ class Releasing:
                 tokenizer=lambda text: token_ids(tokenizer, self.contract, text),
                 card_facts=self._card(evaluation),
                 gates=[GateResult(**gate) for result in (merged, evaluation) if result for gate in result.facts["gates"]],
+                evaluate=(lambda model: _same_file(model, evaluation.facts["model"])) if evaluation else None,
                 temperature=0.0 if self.recipe.task == TASK else None,
                 extras={name: path.read_bytes() for name, path in extras.items()},
             )
-            found = built.manifest.files["model.gguf"].sha256
-            if evaluation and evaluation.facts["model"] != found:
-                raise ReleaseError(
-                    f"the file to ship ({found[:12]}) is not the one that was measured ({evaluation.facts['model'][:12]})",
-                    "Run `bedside run` again",
-                )
             write_json(out / "published.json", {"manifest": sha256_file(folder / "manifest.json")})
-            return {"model": found, "bytes": built.manifest.files["model.gguf"].bytes}
+            return built.manifest.files["model.gguf"].model_dump()
 
         published, manifest = self.folder / "publish" / "published.json", folder / "manifest.json"
         if not (published.is_file() and manifest.is_file() and json.loads(published.read_text())["manifest"] == sha256_file(manifest)):
@@ -272,3 +277,11 @@ class Releasing:
                 "Synthetic training turns; Australian English first.",
             ],
         }
+
+
+def _same_file(model: Path, measured: str) -> Evaluation:
+    """The gate that nothing but the measured file ships."""
+    found = sha256_file(model)
+    if found != measured:
+        raise ReleaseError(f"the file to ship ({found[:12]}) is not the one that was measured ({measured[:12]})", "Run `bedside run` again")
+    return Evaluation()

@@ -170,7 +170,7 @@ def test_words_point_into_the_original_text_and_normalising_twice_changes_nothin
 )
 def test_no_answer_of_a_model_breaks_the_reading(tokens: list[str], text: str) -> None:
     found = understood(*tokens, text=text)
-    line = as_json("1", found)  # type: ignore[arg-type]
+    line = {"id": "1"} | as_json(found)  # type: ignore[arg-type]
     assert set(line) == {"id", "intents", "slots", "entropy"}
     assert all(0 <= i["p"] <= 1 for i in line["intents"])
     for value in found.slots.values():  # type: ignore[attr-defined]

@@ -239,6 +239,6 @@ def _find(value: list[str], words: list[str]) -> tuple[int, int] | None:
     return None
 
 
-def as_json(id: str, understanding: Understanding) -> dict[str, Any]:
-    """The line that `bedside understand --jsonl` writes."""
-    return {"id": id, **understanding.model_dump(mode="json", include={"intents", "slots", "entropy"})}
+def as_json(understanding: Understanding) -> dict[str, Any]:
+    """What `bedside understand --jsonl` writes of a turn, beside its id."""
+    return understanding.model_dump(mode="json", include={"intents", "slots", "entropy"})

@@ -530,7 +530,7 @@ def _example(engine: Engine, name: str, address: str) -> str:
 
 async def _understood(queue: EngineQueue, engine: Engine, id: str, text: str) -> dict[str, Any]:
     understanding = await queue.call(classify, engine, text)
-    return as_json(id, understanding) | ({"truncated": understanding.truncated} if understanding.truncated else {})
+    return {"id": id} | as_json(understanding) | ({"truncated": understanding.truncated} if understanding.truncated else {})
 
 
 def _add_problem_handlers(app: FastAPI) -> None:

@@ -1,0 +1,5 @@
+"""`python -m bedside.cli`."""
+
+from bedside.cli import main
+
+main()

@@ -1,0 +1,161 @@
+"""From sources to a release: fetch, run, look into what was made, evaluate, verify."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from bedside.cli.shared import RecipeFile, ReleaseDir, Runs, Set, app, err, escape, open_release, out, recipe_at
+
+PANEL = "Make a release"
+
+recipes = typer.Typer(no_args_is_help=True, help="Check a recipe, or export its JSON Schema for editors.")
+app.add_typer(recipes, name="recipe", rich_help_panel=PANEL)
+
+
+@app.command(rich_help_panel=PANEL)
+def fetch(recipe: RecipeFile, changes: Set = None) -> None:
+    """Fetch a recipe's base model: the only command that uses the network."""
+    import os
+
+    from bedside.workspace.fetch import fetch as fetch_base
+
+    for switch in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        os.environ.pop(switch, None)
+    spec = recipe_at(recipe, changes).base
+    out.print(f"base model {spec.source} lies at {fetch_base(spec)}", highlight=False)
+    out.print(f"Next: bedside run {recipe}", highlight=False)
+
+
+@app.command(rich_help_panel=PANEL)
+def run(recipe: RecipeFile, changes: Set = None, runs: Runs = Path("runs")) -> None:
+    """Run a recipe from its sources to a verified release; finished stages are kept."""
+    from bedside.pipeline import Pipeline
+    from bedside.workspace.run import Run
+
+    loaded = recipe_at(recipe, changes)
+    folder = Pipeline(loaded, recipe.parent, Run(runs / loaded.name), out).all()
+    out.print(f"\nrelease: {folder}\nreport:  {folder / 'evaluation.html'}", highlight=False)
+    verb = "understand" if loaded.task == "understand" else "ask"
+    out.print(f'Next: bedside {verb} --release {folder} "can I get in with Dr Nguyen this arvo"', highlight=False)
+
+
+@app.command(rich_help_panel=PANEL)
+def curate(recipe: RecipeFile, changes: Set = None, runs: Runs = Path("runs")) -> None:
+    """Run only the corpus stage of a recipe."""
+    from bedside.pipeline import Pipeline
+    from bedside.workspace.run import Run
+
+    loaded = recipe_at(recipe, changes)
+    result = Pipeline(loaded, recipe.parent, Run(runs / loaded.name), out).curate()
+    table = Table("source / split", "records", title="corpus")
+    for name, number in result.facts["records"].items():
+        table.add_row(name, str(number))
+    for reason, number in result.facts["dropped"].items():
+        table.add_row(f"[dim]ledger: {reason}", str(number))
+    out.print(table)
+    out.print(f"Next: bedside run {recipe}", highlight=False)
+
+
+@app.command(rich_help_panel=PANEL)
+def show(run_folder: Annotated[Path, typer.Argument(help="Run folder, such as runs/clinic-line.", show_default=False)]) -> None:
+    """Print a run's lineage: each stage, what it read and wrote, and how long it took."""
+    from bedside.workspace.run import Run
+
+    for manifest in Run(run_folder).lineage():
+        out.print(f"[bold]{manifest['stage']}[/]  {manifest['finished']}  {manifest['seconds']:.1f} s", highlight=False)
+        for verb, files in (("read", manifest["reads"]), ("wrote", manifest["wrote"])):
+            for name, digest in files.items():
+                out.print(f"  {verb:5} {digest[:12]}  {escape(name)}", highlight=False)
+
+
+@app.command(rich_help_panel=PANEL)
+def readers() -> None:
+    """List the readers of sources, installed plug-ins included."""
+    from bedside.corpus.sources import known_readers
+
+    for name in known_readers():
+        out.print(name, highlight=False)
+
+
+@recipes.command("check")
+def recipe_check(recipe: RecipeFile, changes: Set = None) -> None:
+    """Check a recipe; all faults are shown at once with their lines."""
+    loaded = recipe_at(recipe, changes)
+    out.print(
+        f"{recipe}: {loaded.name}, {len(loaded.corpus.sources)} sources, {len(loaded.training.stages)} training stages, release as {loaded.release.quantisation}",
+        highlight=False,
+    )
+
+
+@recipes.command("schema")
+def recipe_schema_command() -> None:
+    """Print the JSON Schema of recipes, for editors."""
+    from bedside.recipe import recipe_schema
+
+    print(json.dumps(recipe_schema(), indent=2))
+
+
+@app.command(rich_help_panel=PANEL)
+def evaluate(
+    *,
+    release: ReleaseDir,
+    suite: Annotated[str, typer.Option(help="Built-in suite or a JSONL path.")] = "caller-turns",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
+    folder: Annotated[Path | None, typer.Option("--out", help="Folder for scores, samples and report.", show_default=False)] = None,
+) -> None:
+    """Measure a release on a suite, through the engine that serves it."""
+    from bedside.evaluation.evaluate import SHIPPED, ask_engine, write_evaluation
+    from bedside.evaluation.suites import load_suite
+    from bedside.release import load_release
+
+    loaded = load_release(release)
+    turns = load_suite(suite)
+    target = folder or Path("evaluations") / f"{loaded.manifest.name}-{Path(suite).stem}"
+    answers = ask_engine(open_release(release), turns, label="asking", console=err)
+    hashes = {"model.gguf": loaded.manifest.files["model.gguf"].sha256, "contract": loaded.contract.hash}
+    report = write_evaluation(
+        target,
+        f"{loaded.manifest.name} on {Path(suite).stem}",
+        {SHIPPED: answers},
+        turns,
+        shipped=SHIPPED,
+        extra={},
+        hashes=hashes,
+        resamples=2000,
+        seed=0,
+    )
+    if as_json:
+        print(json.dumps(report["systems"][SHIPPED] | {"counts": report["counts"], "wrong": None}, ensure_ascii=False))
+        return
+    for name, interval in report["systems"][SHIPPED]["metrics"].items():
+        if interval["value"] is not None:
+            out.print(f"{name:24} {interval['value']:.3f}  ({interval['low']:.3f} to {interval['high']:.3f})", highlight=False)
+    out.print(f"report: {target / 'report.html'}", highlight=False)
+
+
+@app.command(rich_help_panel=PANEL)
+def verify(release: Annotated[Path, typer.Argument(help="Release folder.", show_default=False)]) -> None:
+    """Check every byte of a release against its manifest."""
+    from bedside.release import verify_release
+
+    checked = verify_release(release)
+    out.print(f"{release}: whole; {len(checked.manifest.files)} files, contract {checked.contract.hash[:12]}", highlight=False)
+
+
+@app.command(rich_help_panel=PANEL)
+def demo(
+    recipe: Annotated[Path, typer.Argument(help="Recipe.")] = Path("recipes/clinic-line.yaml"),
+    calls: Annotated[Path, typer.Option(help="Caller turns to try, one a line.")] = Path("data/demo-calls.txt"),
+    changes: Set = None,
+    runs: Runs = Path("runs"),
+) -> None:
+    """The whole way on this machine: fetch, curate, train, evaluate, release, and show the release at work."""
+    from bedside.demo import run_demo
+
+    fetch(recipe, changes)
+    run_demo(recipe_at(recipe, changes), recipe.parent, calls, runs, out)

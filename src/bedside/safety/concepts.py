@@ -1,0 +1,252 @@
+"""Concepts in a caller's words: which wordings of the lexicon occur, and where.
+
+A phrase matches its words in order, in any inflection, with words that carry no meaning of their own ("me", "really", "um") between
+them. Misheard words count as the words they sound like. Everything is one walk over tries, in time linear in the text.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import product
+from typing import Any, NamedTuple
+
+from bedside.knowledge.red_flags import Lexicon, Quantity, lexicon
+from bedside.safety.spelling import Ear, bare, stem
+from bedside.safety.text import Token, Words
+
+_MOST_SKIPPED = 4
+_SENTENCE_END = frozenset(".!?;\n…")
+_CUE_REACH = 4
+_NAMES = ""
+_FILLER = "filler"
+
+Trie = dict[str, Any]
+"""A node: the next word's key to the next node, and under `_NAMES` the concepts whose phrase ends here."""
+
+
+class Mention(NamedTuple):
+    """A concept at `tokens[first:last]`."""
+
+    first: int
+    last: int
+    concept: str
+
+
+@dataclass(slots=True)
+class Reading:
+    """A text's tokens and what can follow from each.
+
+    Attributes:
+        tokens: the words.
+        sentences: for each token, the number of its sentence.
+        steps: for each token, the keys that a phrase can continue with there, each with the token it continues from.
+        filler: for each token, whether a phrase may pass over it.
+        numbers: for each token that begins a number, its value, the token after it, and whether it was said with a decimal part.
+    """
+
+    tokens: tuple[Token, ...]
+    sentences: list[int]
+    steps: list[list[tuple[str, int]]]
+    filler: list[bool]
+    numbers: dict[int, tuple[float, int, bool]] = field(default_factory=dict)
+
+
+class Recogniser:
+    """A lexicon compiled for reading.
+
+    Args:
+        words: the lexicon.
+    """
+
+    def __init__(self, words: Lexicon) -> None:
+        self._lexicon = words
+        self._classes: Trie = {}
+        self._concepts: Trie = {}
+        self._spellings = {said: stem(meant) for said, meant in words.spellings.items()}
+        known = set(self._spellings.values()) | {stem(word) for word in words.numbers}
+        for name, phrases in words.classes.items():
+            known |= self._plant(self._classes, f"<{name}>", phrases)
+        marked = {name: marker.phrases for name, marker in words.markers.items()}
+        for name, phrases in (words.concepts | marked).items():
+            known |= self._plant(self._concepts, name, phrases)
+        self._ear = Ear(key for key in known if not key.startswith(("<", "=")))
+
+    def _plant(self, root: Trie, name: str, phrases: str) -> set[str]:
+        """Add a concept's phrases to a trie; returns the keys used."""
+        used: set[str] = set()
+        for phrase in phrases.split(","):
+            for words in product(*(word.split("/") for word in phrase.split())):
+                node = root
+                for word in words:
+                    key = word if word[0] in "<=" else self._spellings.get(bare(word)) or stem(word)
+                    used.add(key)
+                    node = node.setdefault(key, {})
+                names = node.setdefault(_NAMES, [])
+                if name not in names:
+                    names.append(name)
+        return used
+
+    def mentions(self, words: Words) -> tuple[Reading, list[Mention]]:
+        """What `words` mentions, in the order of the text."""
+        reading = self._read(words)
+        found = set(self._walk(reading))
+        found |= set(self._quantities(reading, found))
+        return reading, sorted(found)
+
+    def _read(self, words: Words) -> Reading:
+        tokens = _with_spelt_words(words.tokens, self._ear)
+        steps: list[list[tuple[str, int]]] = []
+        sentences: list[int] = []
+        sentence = 0
+        for place, token in enumerate(tokens):
+            if place and token.after_break and _SENTENCE_END & set(words.original[tokens[place - 1].end : token.start + 1][:20]):
+                sentence += 1
+            sentences.append(sentence)
+            steps.append(self._keys(token.word, place))
+        self._join(tokens, steps)
+        self._classify(steps)
+        filler = [any(key == f"<{_FILLER}>" and end == place + 1 for key, end in keys) for place, keys in enumerate(steps)]
+        reading = Reading(tokens, sentences, steps, filler)
+        self._count(words, reading)
+        return reading
+
+    def _keys(self, word: str, place: int) -> list[tuple[str, int]]:
+        meant = self._spellings.get(bare(word)) or self._ear.meant(word)
+        return [(meant, place + 1), ("=" + bare(word), place + 1)]
+
+    def _join(self, tokens: tuple[Token, ...], steps: list[list[tuple[str, int]]]) -> None:
+        for place in range(len(tokens) - 1):
+            pair = tokens[place].word + tokens[place + 1].word
+            if joined := self._ear.joined(pair):
+                steps[place].append((joined, place + 2))
+
+    def _classify(self, steps: list[list[tuple[str, int]]]) -> None:
+        """Add a step for each word class; from the end, so that a class's phrase sees plain words only."""
+        found = [(place, f, end) for place in range(len(steps)) for f, end in _whole(self._classes, steps, place)]
+        for place, name, end in found:
+            steps[place].append((name, end))
+
+    def _walk(self, reading: Reading) -> Iterator[Mention]:
+        """Every phrase of every concept; phrases end with their sentence."""
+        steps, filler, sentences = reading.steps, reading.filler, reading.sentences
+        for first in range(len(steps)):
+            waiting = [(self._concepts, first, 0)]
+            while waiting:
+                node, place, skipped = waiting.pop()
+                if place >= len(steps) or sentences[place] != sentences[first]:
+                    continue
+                for key, end in steps[place]:
+                    if (child := node.get(key)) is not None:
+                        for name in child.get(_NAMES, ()):
+                            yield Mention(first, end, name)
+                        waiting.append((child, end, skipped))
+                if place > first and filler[place] and skipped < _MOST_SKIPPED:
+                    waiting.append((node, place + 1, skipped + 1))
+
+    def _count(self, words: Words, reading: Reading) -> None:
+        place = 0
+        while place < len(reading.tokens):
+            number = self._number(words, reading.tokens, place)
+            if number is None:
+                place += 1
+                continue
+            reading.numbers[place] = number
+            place = number[1]
+
+    def _number(self, words: Words, tokens: tuple[Token, ...], first: int) -> tuple[float, int, bool] | None:
+        """A spoken or written number at `first`: "thirty nine point two", "two hundred and ten", "39.2"."""
+        value = self._value(tokens[first].word)
+        if value is None:
+            return None
+        place = first + 1
+        while place < len(tokens):
+            word, gap = tokens[place].word, words.original[tokens[place - 1].end : tokens[place].start]
+            part = self._value(word)
+            if word == "and" and tuple(t.word for t in tokens[place + 1 : place + 3]) == ("a", "half"):
+                return value + 0.5, place + 3, True
+            if word == "and" and value >= 100 and place + 1 < len(tokens) and self._value(tokens[place + 1].word) is not None:
+                place += 1
+            elif (word == "point" or gap == ".") and (fraction := self._fraction(tokens, place + (word == "point"))) is not None:
+                return value + fraction, place + 1 + (word == "point"), True
+            elif part == 100 and value < 10:
+                value, place = value * 100, place + 1
+            elif part is not None and (
+                (value % 100 == 0 and value and part < 100) or (value % 10 == 0 and 20 <= value < 100 and 0 < part < 10)
+            ):
+                value, place = value + part, place + 1
+            else:
+                break
+        return value, place, False
+
+    def _fraction(self, tokens: tuple[Token, ...], place: int) -> float | None:
+        part = self._value(tokens[place].word) if place < len(tokens) else None
+        return None if part is None else part / 10 ** len(str(int(part)))
+
+    def _value(self, word: str) -> float | None:
+        if word.isascii() and word.isdigit():
+            return float(word[:9])
+        return self._lexicon.numbers.get(word)
+
+    def _quantities(self, reading: Reading, found: set[Mention]) -> Iterator[Mention]:
+        if not reading.numbers:
+            return
+        starting: defaultdict[int, set[str]] = defaultdict(set)
+        ending: defaultdict[int, set[str]] = defaultdict(set)
+        for mention in found:
+            starting[mention.first].add(mention.concept)
+            ending[mention.last].add(mention.concept)
+        for first, (value, last, decimal) in reading.numbers.items():
+            after = starting[last]
+            before = set().union(*(ending[place] for place in range(max(first - _CUE_REACH + 1, 0), first + 1)))
+            for name, quantity in self._lexicon.quantities.items():
+                if _fits(quantity, value, decimal, after, before):
+                    yield Mention(first, last, name)
+
+
+def _fits(quantity: Quantity, value: float, decimal: bool, after: set[str], before: set[str]) -> bool:
+    if not quantity.low <= value < quantity.high:
+        return False
+    return bool(after.intersection(quantity.after) or before.intersection(quantity.before) or (decimal and quantity.decimal))
+
+
+def _whole(root: Trie, steps: list[list[tuple[str, int]]], first: int) -> Iterable[tuple[str, int]]:
+    """Names of the phrases of `root` that stand at `first`, none of their words passed over, and where each ends."""
+    waiting = [(root, first)]
+    while waiting:
+        node, place = waiting.pop()
+        if place >= len(steps):
+            continue
+        for key, end in steps[place]:
+            if (child := node.get(key)) is not None:
+                yield from ((name, end) for name in child.get(_NAMES, ()))
+                waiting.append((child, end))
+
+
+def _with_spelt_words(tokens: tuple[Token, ...], ear: Ear) -> tuple[Token, ...]:
+    """The tokens, with words that were spelt out letter by letter put together."""
+    if sum(len(token.word) == 1 for token in tokens) < 4:
+        return tokens
+    whole: list[Token] = []
+    letters: list[Token] = []
+    for token in (*tokens, None):
+        if token is not None and len(token.word) == 1:
+            letters.append(token)
+            continue
+        if len(letters) >= 4 and (spelt := ear.split("".join(letter.word for letter in letters))):
+            start, end = letters[0].start, letters[-1].end
+            whole += [Token(word, start, end, letters[0].after_break and place == 0) for place, word in enumerate(spelt)]
+        else:
+            whole += letters
+        letters = []
+        if token is not None:
+            whole.append(token)
+    return tuple(whole)
+
+
+@cache
+def recogniser() -> Recogniser:
+    """The built-in lexicon, compiled."""
+    return Recogniser(lexicon())

@@ -1,0 +1,141 @@
+"""What a mention is about: present or denied, now or long ago, this patient or a dog, a person or a form.
+
+Each answer errs towards "present, now, this patient": a wrong denial costs a life, a missed one a question.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bedside.knowledge.red_flags import Marker
+from bedside.safety.concepts import Mention, Reading
+
+_SCOPE = 5
+"""A negation reaches five words at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The mentions of a turn, sorted by whether they hold for the patient now.
+
+    Attributes:
+        live: what holds, or may hold.
+        parked: what a marker other than a negation sets aside ("in 2019", "my dog"): worth the question whether it is happening now.
+    """
+
+    live: tuple[Mention, ...]
+    parked: tuple[Mention, ...]
+
+
+def scene(reading: Reading, mentions: list[Mention], markers: dict[str, Marker]) -> Scene:
+    """Sort `mentions` by their context.
+
+    Args:
+        reading: the tokens they point to.
+        mentions: what was found, in the order of the text.
+        markers: the markers by their names; the names are concepts of `mentions` too.
+    """
+    benign = [m for m in mentions if m.concept == "benign"]
+    if benign:
+        mentions = [m for m in mentions if m.concept == "benign" or not _swallowed(m, benign)]
+    denied = _denied(reading, mentions)
+    clauses = _clauses(reading, mentions)
+    aside = _aside(mentions, markers, clauses)
+    live, parked = [], []
+    for mention in mentions:
+        if mention.first in denied and mention.concept != "barrier":
+            continue
+        reaching = {name for place in range(mention.first, mention.last) for name in aside.get(place, ())} if aside else set()
+        if reaching and mention.concept not in markers and any(_sets_aside(markers[name], mention.concept) for name in reaching):
+            parked.append(mention)
+        else:
+            live.append(mention)
+    return Scene(tuple(live), tuple(parked))
+
+
+def _sets_aside(marker: Marker, concept: str) -> bool:
+    return concept not in marker.spares and (not marker.only or concept in marker.only)
+
+
+def _swallowed(mention: Mention, benign: list[Mention]) -> bool:
+    """Whether a harmless saying shares words with the mention; a mention that contains the whole saying and more stands."""
+    width = mention.last - mention.first
+    return any(
+        b.first < mention.last
+        and mention.first < b.last
+        and not (mention.first <= b.first and b.last <= mention.last and width > b.last - b.first)
+        for b in benign
+    )
+
+
+def _denied(reading: Reading, mentions: list[Mention]) -> set[int]:
+    """Places at which a mention that begins there is denied."""
+    starts: dict[int, int] = {}
+    sayings: set[int] = set()
+    present_after: set[int] = set()
+    inside: set[int] = set()
+    for m in mentions:
+        if m.concept in ("pseudo_negation", "barrier"):
+            sayings.update(range(m.first, m.last))
+        elif m.concept == "at_present":
+            present_after.add(m.first)
+        elif m.concept not in ("negator", "transparent"):
+            starts[m.first] = max(starts.get(m.first, 0), m.last)
+            inside.update(range(m.first, m.last))
+    negators = [m for m in mentions if m.concept == "negator" and m.first not in sayings and m.first not in inside]
+    transparent = {place for m in mentions if m.concept == "transparent" for place in range(m.first, m.last)}
+    counts: dict[int, int] = {}
+    second = {n.first for n in negators}
+    for negator in negators:
+        first = negator.last + (negator.last in second)
+        for place in _reach(reading, first, starts, transparent, sayings):
+            counts[place] = counts.get(place, 0) + 1
+    return {p for p, number in counts.items() if number % 2 and not present_after & {starts[p], starts[p] + 1}}
+
+
+def _reach(reading: Reading, first: int, starts: dict[int, int], transparent: set[int], sayings: set[int]) -> list[int]:
+    """Where mentions begin that a negation ending before `first` denies: through words that carry it on, within its clause."""
+    denied: list[int] = []
+    place = first
+    while place < min(first + _SCOPE, len(reading.tokens)):
+        if reading.tokens[place].after_break or place in sayings:
+            break
+        if place in starts:
+            denied += [p for p in range(place, starts[place]) if p in starts]
+            place = starts[place]
+        elif place in transparent:
+            place += 1
+        else:
+            break
+    return denied
+
+
+def _clauses(reading: Reading, mentions: list[Mention]) -> list[int]:
+    """For each token, the number of its clause; "but", "oh and" and a break in speech begin one."""
+    begins = {m.first for m in mentions if m.concept == "barrier"}
+    numbers: list[int] = []
+    clause = 0
+    for place, token in enumerate(reading.tokens):
+        clause += token.after_break or place in begins
+        numbers.append(clause)
+    return numbers
+
+
+def _aside(mentions: list[Mention], markers: dict[str, Marker], clauses: list[int]) -> dict[int, set[str]]:
+    """For each token that a marker reaches, the markers' names."""
+    marking = [m for m in mentions if m.concept in markers]
+    if not marking:
+        return {}
+    in_clause: dict[int, set[str]] = {}
+    for m in mentions:
+        in_clause.setdefault(clauses[m.first], set()).add(m.concept)
+    reached: dict[int, set[str]] = {}
+    for m in marking:
+        marker = markers[m.concept]
+        clause = clauses[m.first]
+        if in_clause[clause].intersection(marker.lifted_by):
+            continue
+        for place in range(max(m.first - marker.back, 0), min(m.last + marker.ahead, len(clauses))):
+            if clauses[place] == clause:
+                reached.setdefault(place, set()).add(m.concept)
+    return reached

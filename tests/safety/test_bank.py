@@ -1,0 +1,160 @@
+"""Rates of the triage rules on the judging bank (see bank/README.md): what they miss, and what they send too high.
+
+`python tests/safety/test_bank.py [test] [check]` prints the rates of both parts, counts per red flag, style and trap, and the misses of
+the parts named (`test` if none is).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rapidfuzz import fuzz, process
+
+BANK = Path(__file__).parent / "bank"
+PARTS = ("test", "check")
+URGENCY = ("E000", "E_CRISIS", "E_POISON", "ED_NOW", "NURSE_NOW", "HUMAN", "SAME_DAY", "SOON", "ROUTINE", "ADMIN")
+EMERGENCY = frozenset(URGENCY[:5])
+RED_FLAGS = frozenset(
+    f"RF{number:02d}"
+    for first, last in ((1, 7), (10, 18), (20, 29), (30, 35), (40, 46), (50, 55), (60, 67))
+    for number in range(first, last + 1)
+)
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One wording of the bank and what the rules made of it."""
+
+    row: Row
+    disposition: str
+    red_flags: tuple[str, ...]
+
+    @property
+    def urgent(self) -> bool:
+        """Whether a human acts on it now. Only where the protocol itself asks for a person is `HUMAN` enough."""
+        return self.disposition in EMERGENCY or self.disposition == self.row["disposition"] == "HUMAN"
+
+    @property
+    def too_low(self) -> bool:
+        """Whether it was sent below its label."""
+        return URGENCY.index(self.disposition) > URGENCY.index(self.row["disposition"])
+
+    @property
+    def wrong(self) -> bool:
+        return self.urgent != should_be_urgent(self.row)
+
+
+def should_be_urgent(row: Row) -> bool:
+    return row["disposition"] in EMERGENCY or row["disposition"] == "HUMAN"
+
+
+@cache
+def rows(name: str) -> tuple[Row, ...]:
+    return tuple(json.loads(line) for line in (BANK / f"{name}.jsonl").read_text(encoding="utf-8").splitlines())
+
+
+@cache
+def outcomes(name: str) -> tuple[Outcome, ...]:
+    from bedside.safety.triage import triage  # late: the bank can be checked without the rules
+
+    found = ((row, triage(row["text"])) for row in rows(name))
+    return tuple(Outcome(row, result.disposition, tuple(flag.id for flag in result.red_flags)) for row, result in found)
+
+
+def part_of(name: str, part: str, *, urgent: bool) -> list[Outcome]:
+    return [outcome for outcome in outcomes(name) if outcome.row["part"] == part and should_be_urgent(outcome.row) is urgent]
+
+
+def share(of: Iterable[Outcome], when: Callable[[Outcome], bool]) -> float:
+    found = [when(outcome) for outcome in of]
+    return sum(found) / len(found)
+
+
+def test_every_wording_is_labelled_once() -> None:
+    everything = [row for name in ("emergencies", "benign", "vignettes") for row in rows(name)]
+    assert len({row["id"] for row in everything}) == len(everything)
+    assert {row["disposition"] for row in everything} <= set(URGENCY)
+    assert all(should_be_urgent(row) for row in rows("emergencies"))
+    assert not any(should_be_urgent(row) for row in rows("benign"))
+    assert len(rows("emergencies")) >= 1250
+    assert sum(row["trap"] != "plain" for row in rows("benign")) >= 450
+
+
+def test_every_red_flag_has_enough_wordings() -> None:
+    counts = Counter(row["red_flag"] for row in rows("emergencies"))
+    assert counts.keys() == RED_FLAGS
+    assert min(counts.values()) >= 15
+
+
+def test_no_wording_repeats_another() -> None:
+    texts = [row["text"].lower() for name in ("emergencies", "benign", "vignettes") for row in rows(name)]
+    likeness = process.cdist(texts, texts, scorer=fuzz.ratio, score_cutoff=88, dtype=np.uint8)
+    alike = [(texts[a], texts[b]) for a, b in np.argwhere(np.triu(likeness, 1))]
+    assert not alike
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_emergencies_are_recognised(part: str) -> None:
+    assert share(part_of("emergencies", part, urgent=True), lambda outcome: outcome.urgent) >= 0.99
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_look_alikes_are_no_emergency(part: str) -> None:
+    assert share(part_of("benign", part, urgent=False), lambda outcome: outcome.urgent) <= 0.03
+
+
+def test_vignettes() -> None:
+    both = [outcome for part in PARTS for outcome in part_of("vignettes", part, urgent=True)]
+    assert share(both, lambda outcome: outcome.urgent) >= 0.95
+    harmless = [outcome for part in PARTS for outcome in part_of("vignettes", part, urgent=False)]
+    assert share(harmless, lambda outcome: outcome.urgent) <= 0.05
+
+
+def print_rates(name: str, part: str) -> None:
+    urgent, harmless = (part_of(name, part, urgent=wanted) for wanted in (True, False))
+    if urgent:
+        print(
+            f"{name} {part}: {len(urgent)} urgent, recognised {share(urgent, lambda o: o.urgent):.3f},"
+            f" sent too low {share(urgent, lambda o: o.too_low):.3f},"
+            f" as labelled {share(urgent, lambda o: o.disposition == o.row['disposition']):.3f},"
+            f" by the rule of its label {share(urgent, lambda o: o.row['red_flag'] in o.red_flags):.3f}"
+        )
+    if harmless:
+        print(
+            f"{name} {part}: {len(harmless)} harmless, false emergencies {share(harmless, lambda o: o.urgent):.3f},"
+            f" to a person {share(harmless, lambda o: o.disposition == 'HUMAN'):.3f},"
+            f" sent too low {share(harmless, lambda o: o.too_low):.3f}"
+        )
+
+
+def print_counts(name: str, key: str) -> None:
+    total = Counter(outcome.row[key] for outcome in outcomes(name))
+    wrong = Counter(outcome.row[key] for outcome in outcomes(name) if outcome.wrong)
+    print(f"{name}, wrong by {key}: " + ", ".join(f"{label} {wrong[label]}/{total[label]}" for label in sorted(total)))
+
+
+def main(shown: Iterable[str]) -> None:
+    for name, keys in (("emergencies", ("red_flag", "style")), ("benign", ("trap", "style")), ("vignettes", ())):
+        for part in PARTS:
+            print_rates(name, part)
+        for key in keys:
+            print_counts(name, key)
+        for outcome in outcomes(name):
+            if outcome.wrong and outcome.row["part"] in shown:
+                row = outcome.row
+                print(f"  {row['id']} {row['disposition']} → {outcome.disposition} {','.join(outcome.red_flags)}: {row['text']}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or ["test"])
