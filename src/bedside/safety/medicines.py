@@ -219,7 +219,7 @@ def _spelt(words: Words, at: int, context: bool) -> list[Mention]:
 
 def _heard(words: Words, at: int, taken: set[int], context: bool) -> list[Mention]:
     """A name whose parts were written as several words: "oh zem pick"."""
-    tokens = words.tokens
+    tokens, little = words.tokens, words_of("little")
     letters = sounds = ""
     best: tuple[float, Name, int] | None = None
     for last in range(at, min(len(tokens), at + _RUN_TOGETHER)):
@@ -227,11 +227,12 @@ def _heard(words: Words, at: int, taken: set[int], context: bool) -> list[Mentio
         if last in taken or (last > at and token.after_break) or token.word.isdigit():
             break
         letters += token.word
-        if last > at and (exactly := book().run_together.get(letters)):
+        sounds = _run_on(sounds, skeleton(token.word)) if context else ""
+        likely = last > at and len(token.word) > 1 and little.isdisjoint((tokens[at].word, token.word))
+        if (context or likely) and last > at and (exactly := book().run_together.get(letters)):
             best = 1.0, exactly, last + 1
         elif context:
-            sounds = _run_on(sounds, skeleton(token.word))
-            found = book().heard(letters, sounds) if last > at and words_of("little").isdisjoint((tokens[at].word, token.word)) else None
+            found = book().heard(letters, sounds) if likely else None
             if found and found[1] >= max(_HEARD_IN_CONTEXT, best[0] if best else 0):
                 best = found[1], found[0], last + 1
     return _alternatives(words, ((best[1], best[0]),), at, best[2], "asr") if best else []

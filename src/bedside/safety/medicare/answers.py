@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import calendar
 import datetime as dt
+import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -54,7 +55,7 @@ def _read_level(value: object) -> object:
 def _read_item(value: object) -> object:
     if value is None:
         return None
-    if not (str(value).strip().isdecimal() and int(str(value)) < 100_000):
+    if not re.fullmatch(r"\s*\d{1,5}\s*", str(value)):
         raise ValueError("an MBS item is a number of up to 5 digits")
     return str(int(str(value)))
 
@@ -208,8 +209,9 @@ def problems(errors: list[Any]) -> str:
     said = []
     for fault in errors:
         name = ".".join(str(part) for part in fault["loc"])
+        what = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
             said.append(f"unknown fact {name!r}")
         else:
-            said.append(f"{name} {shown(fault['input'])}: {fault['msg']}" if name else fault["msg"].removeprefix("Value error, "))
+            said.append(f"{name} {shown(fault['input'])}: {what}" if name else what)
     return "; ".join(said)
