@@ -9,7 +9,7 @@ from rich.console import Console
 from bedside.evaluation.scores import Machine
 from bedside.offline import quiet_libraries, stay_offline
 
-NAMES = ("quality", "understanding", "training", "mutants")
+NAMES = ("quality", "understanding", "training", "safety", "mutants")
 
 
 def main() -> None:

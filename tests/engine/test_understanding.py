@@ -187,3 +187,16 @@ def test_what_is_taught_is_read_back(intents: list[str]) -> None:
 def test_the_grammar_names_every_code() -> None:
     text = grammar(BOOK)
     assert all(f'" {code.word}"' in text for code in (*BOOK.intents.values(), *BOOK.slots.values(), BOOK.none))
+
+
+def test_a_red_flag_makes_an_emergency_whatever_the_model_says() -> None:
+    found = understood(
+        f" {BOOK.intents['script_repeat'].word}", "<|im_end|>", text="need me script, and dad has collapsed and he's not breathing"
+    )
+    assert [i.name for i in found.intents] == ["emergency", "script_repeat"]  # type: ignore[attr-defined]
+    assert found.red_flags and found.probabilities["emergency"] == 1.0  # type: ignore[attr-defined]
+
+
+def test_the_model_alone_can_raise_an_emergency_and_harmless_words_do_not() -> None:
+    found = understood(f" {BOOK.intents['emergency'].word}", "<|im_end|>", text="I need a new script please")
+    assert [i.name for i in found.intents] == ["emergency"] and not found.red_flags  # type: ignore[attr-defined]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from bedside.errors import KnowledgeError
-from bedside.knowledge.identifiers import identifiers, is_valid
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bedside.errors import KnowledgeError
+from bedside.knowledge.identifiers import identifiers, is_valid
 
 PROTECTED = {
     "id.medicare": range(9),

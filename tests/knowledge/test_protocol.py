@@ -6,11 +6,12 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from bedside.errors import KnowledgeError
 from bedside.knowledge.protocol import load_protocol
 from bedside.knowledge.store import check, show
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 DAY = date(2026, 11, 22)
 SIGNED = "sign_off: {by: Dr Jo Example, role: GP, date: 2026-11-02, reason: Nurse on site all day}"
@@ -114,7 +115,9 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
 
 
 def test_added_facts_are_found_beside_the_built_in_ones(write) -> None:
-    text = "add: {helplines: [{id: local.nurse, name: District nurse, number: 02 5550 1234, use: dressings, source: practice, certainty: A}]}"
+    text = (
+        "add: {helplines: [{id: local.nurse, name: District nurse, number: 02 5550 1234, use: dressings, source: practice, certainty: A}]}"
+    )
     protocol = load_protocol(write(text))
     assert [fact.id for fact in show("local.nurse", protocol)] == ["local.nurse"]
     with pytest.raises(KnowledgeError):
@@ -122,7 +125,9 @@ def test_added_facts_are_found_beside_the_built_in_ones(write) -> None:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
-@given(st.text(max_size=200) | st.sampled_from(["changes: ", "add: ", "practice: "]).flatmap(lambda key: st.text(max_size=80).map(key.__add__)))
+@given(
+    st.text(max_size=200) | st.sampled_from(["changes: ", "add: ", "practice: "]).flatmap(lambda key: st.text(max_size=80).map(key.__add__))
+)
 def test_any_text_is_a_protocol_or_a_clear_refusal(write, text: str) -> None:
     try:
         protocol = load_protocol(write(text))

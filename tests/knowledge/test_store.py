@@ -6,13 +6,14 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from bedside.errors import KnowledgeError
 from bedside.knowledge.facts import Fact
 from bedside.knowledge.protocol import Protocol, load_protocol
 from bedside.knowledge.sayings import Helpline
 from bedside.knowledge.store import changes_between, changes_on, check, everything, facts, show
-from hypothesis import given
-from hypothesis import strategies as st
 
 DAY = date(2026, 11, 22)
 

@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+
 from bedside.errors import KnowledgeError
 from bedside.knowledge.dispositions import dispositions
 from bedside.knowledge.protocol import Practice, Protocol, load_protocol

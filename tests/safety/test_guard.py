@@ -9,6 +9,9 @@ from pathlib import Path
 from time import process_time
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
 from bedside.errors import KnowledgeError
 from bedside.knowledge.dispositions import dispositions
 from bedside.knowledge.guard_rules import GuardRule, guard_words
@@ -17,13 +20,13 @@ from bedside.safety.approved import say, tables
 from bedside.safety.guard import SentenceGuard, guard, sentences
 from bedside.safety.numbers import aloud, digits_of, numbers
 from bedside.safety.patterns import Patterns
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 DAY = date(2026, 11, 22)
 BANK = [json.loads(line) for line in (Path(__file__).parent / "guard_bank.jsonl").read_text(encoding="utf-8").splitlines()]
 PRACTICE = Protocol(
-    practice=Practice.model_validate({"name": "Wattle Street Practice", "number": "02 5550 1234", "fees": {"standard": "89.50", "long": "140"}})
+    practice=Practice.model_validate(
+        {"name": "Wattle Street Practice", "number": "02 5550 1234", "fees": {"standard": "89.50", "long": "140"}}
+    )
 )
 FORBIDDEN = [row["text"] for row in BANK if row["forbidden"]]
 HARMLESS = [row["text"] for row in BANK if not row["forbidden"]]
@@ -124,11 +127,10 @@ def test_one_services_number_under_anothers_name_is_not_said() -> None:
     assert not _rules("Lifeline is on 13 11 14.")
 
 
-@given(st.from_regex(r"\d{3,12}", fullmatch=True).filter(lambda digits: digits not in tables(DAY).helplines), st.booleans())
+@given(st.from_regex(r"[0-9]{3,12}", fullmatch=True), st.booleans())
 def test_no_digit_string_outside_the_tables_is_said(digits: str, spoken: bool) -> None:
     known = {line.digits for line in tables(DAY).helplines.values()}
-    if any(number and number in digits for number in known):
-        return
+    assume(not any(number and number in digits for number in known))
     guarded = guard(f"The number is {aloud(digits) if spoken else digits}.", day=DAY)
     assert guarded.violations
     assert not list(numbers(guarded.text.replace("000", "")))
@@ -141,7 +143,9 @@ def test_numbers_read_aloud_are_heard_as_the_same_digits(value: int) -> None:
     assert heard.digits == digits == digits_of(digits)
 
 
-TEXTS = st.lists(st.sampled_from(FORBIDDEN + HARMLESS + ["Hm... ", "Dr. Lee? ", "13 11", " ", "\n\n", "000."]) | st.text(max_size=12), max_size=8).map(" ".join)
+TEXTS = st.lists(
+    st.sampled_from(FORBIDDEN + HARMLESS + ["Hm... ", "Dr. Lee? ", "13 11", " ", "\n\n", "000."]) | st.text(max_size=12), max_size=8
+).map(" ".join)
 
 
 @settings(max_examples=150, deadline=None)
@@ -174,7 +178,9 @@ def test_stream_holds_back_an_unfinished_sentence() -> None:
     assert "migraine" not in stream.feed(". Next ") + stream.close()
 
 
-@pytest.mark.parametrize("text", ["you have " * 20_000, "1" * 200_000, "!" * 200_000, "one " * 20_000, "do not " * 20_000, "\x00\ufffe" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["you have " * 20_000, "1" * 200_000, "!" * 200_000, "one " * 20_000, "do not " * 20_000, "\x00\ufffe" * 100_000]
+)
 def test_enormous_text_ends_soon(text: str) -> None:
     began = process_time()
     guard(text, day=DAY)

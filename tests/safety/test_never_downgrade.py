@@ -10,11 +10,12 @@ from datetime import UTC, date, datetime
 from itertools import chain, combinations, product
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from bedside.knowledge.dispositions import dispositions
 from bedside.knowledge.protocol import Protocol, RuleChange, SignOff
 from bedside.safety.urgency import Fired, HumanDecision, decide, raised
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 DAY = date(2026, 11, 22)
 NAMES = tuple(dispositions())

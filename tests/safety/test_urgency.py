@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 
 import pytest
+
 from bedside.errors import KnowledgeError
 from bedside.knowledge.dispositions import disposition, dispositions
 from bedside.safety.urgency import Fired, HumanDecision, decide, most_urgent, raised
@@ -65,7 +66,11 @@ def test_rule_that_leads_nowhere_known_is_an_error_and_not_ignored() -> None:
 
 def test_every_voice_is_kept_with_the_lower_ones() -> None:
     decision = decide([Fired("RF51", "ED_NOW"), Fired("RF63", "SAME_DAY")], "ADMIN", day=DAY)
-    assert [(reason.who, reason.disposition) for reason in decision.because] == [("RF51", "ED_NOW"), ("RF63", "SAME_DAY"), ("model", "ADMIN")]
+    assert [(reason.who, reason.disposition) for reason in decision.because] == [
+        ("RF51", "ED_NOW"),
+        ("RF63", "SAME_DAY"),
+        ("model", "ADMIN"),
+    ]
 
 
 @pytest.mark.parametrize("role", ["gp", "GP", "registered nurse", "Nurse Practitioner"])
@@ -85,7 +90,9 @@ def test_others_may_only_raise(role: str) -> None:
     assert decide(rules, None, None, _decided("E000", role), day=DAY).disposition == "E000"
 
 
-@pytest.mark.parametrize(("by", "role", "place"), [("", "gp", "SOON"), ("  ", "gp", "SOON"), ("42", "gp", "SOON"), ("Sam", "", "SOON"), ("Sam", "gp", "LATER")])
+@pytest.mark.parametrize(
+    ("by", "role", "place"), [("", "gp", "SOON"), ("  ", "gp", "SOON"), ("42", "gp", "SOON"), ("Sam", "", "SOON"), ("Sam", "gp", "LATER")]
+)
 def test_decision_without_a_name_role_or_place_is_refused(by: str, role: str, place: str) -> None:
     with pytest.raises(KnowledgeError):
         _decided(place, role, by)

@@ -18,6 +18,7 @@ from bedside.errors import KnowledgeError
 if TYPE_CHECKING:
     from bedside.knowledge.protocol import Protocol
     from bedside.safety.interactions import Interaction
+    from bedside.safety.medicare import Tables
     from bedside.safety.triage import Triage
     from bedside.safety.urgency import Decision
 
@@ -171,7 +172,7 @@ def medicare(
 
     tables = Tables(mbs=mbs, pbs=pbs)
     if jsonl:
-        write_jsonl(lambda row: run_check(row["check"], row.get("facts") or {}, tables).model_dump(mode="json"), "check")
+        write_jsonl(lambda row: _checked(row["check"], row.get("facts") or {}, tables), "check")
         return
     if check is None:
         table = Table("check", "facts")
@@ -185,6 +186,16 @@ def medicare(
     out.print(f"  {escape(answer.because)}\n  [dim]{answer.rule}: {escape(answer.source)}", highlight=False)
     if answer.missing:
         out.print(f"  it depends on {', '.join(answer.missing)}", highlight=False)
+
+
+def _checked(name: str, facts: Any, tables: Tables) -> dict[str, Any]:
+    """The answer for one line; what cannot be read is unknown, says why, and does not stop the lines after it."""
+    from bedside.safety.medicare import run_check
+
+    try:
+        return run_check(name, facts, tables).model_dump(mode="json")
+    except KnowledgeError as error:
+        return {"answer": "unknown", "rule": None, "source": None, "because": str(error)}
 
 
 def _fact(part: str) -> tuple[str, Any]:

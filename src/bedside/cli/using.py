@@ -49,6 +49,8 @@ def understand(
         out.print("[bold]no intent[/]: asks for nothing that a clinic does")
     for name, value in understanding.slots.items():
         out.print(f"  {name}: {escape(value)}", highlight=False)
+    for flag in understanding.red_flags:
+        out.print(f"  [red]red flag[/] {flag}: emergency by the protocol, whatever the model says", highlight=False)
     out.print(f"  entropy {understanding.entropy:.2f} nats, {understanding.seconds * 1000:.0f} ms", highlight=False)
     for note in understanding.dropped:
         out.print(f"  [yellow]dropped:[/] {escape(note)}", highlight=False)

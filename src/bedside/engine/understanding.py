@@ -6,6 +6,9 @@ capitalised token and the caller's own words:
     can i get in with dr nguyen thursday and me script for coversyl
     →  booking script Doctor dr nguyen Date thursday Medicine coversyl
 
+Before the model is asked, the safety core reads the turn: where a red flag of the practice's protocol sends the caller to help at once, the
+turn is an `emergency` whatever the model makes of it. The model can add that intent, never take it away.
+
 An intent costs one token, so an understanding is several times faster than JSON, and the alternatives that the model weighed at each intent's
 place give a probability for every intent. The answer is parsed and validated again whatever the engine promised.
 """
@@ -23,7 +26,9 @@ from pydantic import BaseModel, ConfigDict
 from bedside.engine.base import Engine, Reply, Token
 from bedside.engine.contract import Code, Codebook
 from bedside.errors import EngineError, PromptTooLongError
+from bedside.knowledge.dispositions import disposition
 from bedside.knowledge.intents import catalogue
+from bedside.safety.triage import triage
 
 TASK = "understand"
 MAX_WORDS = 120
@@ -67,6 +72,7 @@ class Understanding(BaseModel):
     Attributes:
         intents: those the caller stated, urgent first; empty when the turn asks for nothing that a clinic does.
         slots: slot name → the caller's own words; several values of a slot are joined with "; ".
+        red_flags: rules of the protocol that make the turn an emergency, by id; empty where none does.
         entropy: of the most uncertain intent decision, in nats; 0 is certain, over about 1.2 is worth a clinician's look.
         probabilities: every intent the model weighed, down to 0.001.
         seconds: wall time of the model call.
@@ -77,6 +83,7 @@ class Understanding(BaseModel):
     model_config = ConfigDict(frozen=True)
     intents: tuple[Intent, ...]
     slots: dict[str, str]
+    red_flags: tuple[str, ...] = ()
     entropy: float
     probabilities: dict[str, float]
     seconds: float
@@ -131,18 +138,35 @@ def classify(engine: Engine, text: str, *, max_tokens: int = MAX_TOKENS, constra
     words = words_of(text)
     if not words:
         return Understanding(intents=(Intent(name="silence", p=1.0),), slots={}, entropy=0.0, probabilities={"silence": 1.0}, seconds=0.0)
+    flags = emergency_flags(text)
     kept, reply = _ask(engine, words[:MAX_WORDS], max_tokens, grammar(codebook) if constrained else None)
     reading = _read(codebook, reply.tokens, text, kept, engine.contract.eos_token)
+    if flags:
+        reading.raise_to_emergency()
     dropped = reading.dropped + (["answer cut off at its maximum length"] if reply.finish_reason == "length" else [])
     return Understanding(
         intents=tuple(Intent(name=name, p=round(reading.probabilities[name], 4)) for name in reading.intents),
         slots=reading.slots,
+        red_flags=flags,
         entropy=round(reading.entropy, 4),
         probabilities={name: round(p, 4) for name, p in sorted(reading.probabilities.items(), key=lambda item: -item[1]) if p >= 0.001},
         seconds=reply.seconds,
         dropped=tuple(dropped),
         truncated=len(words) - len(kept),
     )
+
+
+def emergency_flags(text: str) -> tuple[str, ...]:
+    """Ids of the red flags that send the caller of `text` to help at once; empty where the protocol sends them anywhere else."""
+    found = triage(text)
+    if not disposition(found.disposition).emergency:
+        return ()
+    return tuple(flag.id for flag in found.red_flags if disposition(flag.disposition).emergency)
+
+
+def with_emergency(intents: Sequence[str]) -> list[str]:
+    """Intents of a turn in which a red flag fired: `emergency` first, and no `symptom_triage`, which is for symptoms without one."""
+    return ["emergency", *(name for name in intents if name not in {"emergency", "symptom_triage"})]
 
 
 def _ask(engine: Engine, words: list[Word], max_tokens: int, rules: str | None) -> tuple[list[Word], Reply]:
@@ -163,6 +187,10 @@ class _Reading:
     probabilities: dict[str, float]
     entropy: float
     dropped: list[str]
+
+    def raise_to_emergency(self) -> None:
+        self.intents = with_emergency(self.intents)
+        self.probabilities["emergency"] = 1.0
 
 
 def _read(codebook: Codebook, tokens: Sequence[Token], text: str, words: Sequence[Word], stop: str) -> _Reading:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import track
 
 from bedside.engine import Engine, classify
-from bedside.engine.understanding import MAX_TOKENS
+from bedside.engine.understanding import MAX_TOKENS, emergency_flags, with_emergency
 from bedside.evaluation.baseline import MiniLMBaseline
 from bedside.evaluation.report import write_report
 from bedside.evaluation.scorers import Understood, data_counts
@@ -65,7 +65,7 @@ def ask_engine(
 
 
 def ask_minilm(training: Sequence[tuple[str, Sequence[str], str]], turns: Sequence[Turn]) -> tuple[list[Understood], float]:
-    """Fit the plain alternative on the same training turns and let it answer.
+    """Fit the plain alternative on the same training turns and let it answer, behind the same red-flag rules.
 
     Args:
         training: (text, intents, family) of each turn.
@@ -82,6 +82,8 @@ def ask_minilm(training: Sequence[tuple[str, Sequence[str], str]], turns: Sequen
     for turn in turns:
         start = perf_counter()
         found = baseline.predict([turn.text])[0]
+        if emergency_flags(turn.text):
+            found = {name: found.get(name, 1.0) for name in with_emergency(list(found))}
         answers.append(
             Understood(
                 id=turn.id,

@@ -24,6 +24,9 @@ from bedside.safety.text import Words, read
 # A sentence is over only when what follows has begun, and not with a small letter: an abbreviation does not end one.
 _END = re.compile(r"[.!?…]['\"’”)\]]*\s+(?=[^\s\da-z])")
 
+_LAST_LATIN = "\u024f"
+_LONGEST = 150  # words; nobody says a longer sentence, and reading one costs more than its length
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -191,5 +194,7 @@ class _Checker:
 
 
 def _unreadable(words: Words) -> bool:
-    letters = [letter for letter in words.folded if letter.isalpha()]
-    return bool(letters) and sum(letter.isascii() for letter in letters) * 2 < len(letters)
+    if len(words.tokens) > _LONGEST:
+        return True
+    letters = [letter for letter in words.original if letter.isalpha()]
+    return sum(letter > _LAST_LATIN for letter in letters) * 2 > len(letters)

@@ -19,6 +19,7 @@ _TENS = {
 }
 _REPEATS = {"double": 2, "triple": 3, "treble": 3}
 _ZEROS = {"hundred": "00", "thousand": "000"}
+_LONGEST = 16  # groups of one known number, spoken digit by digit with a country code
 _WORD = "|".join((*_SPOKEN, *_TENS, *_REPEATS, *_ZEROS))
 _ANY_NUMBER = re.compile(rf"\d|\b(?:{_WORD})\b")
 _DATE = re.compile(r"\d{1,2}/\d{1,2}/(?:\d{4}|\d{2})(?!\d)")
@@ -120,7 +121,7 @@ def _parted(text: str, run: list[_Group], known: Collection[str]) -> Iterator[Nu
     first = 0
     rest: list[_Group] = []
     while first < len(run):
-        last = next((end for end in range(len(run), first, -1) if _value(run[first:end]) in known), None)
+        last = next((end for end in range(min(len(run), first + _LONGEST), first, -1) if _value(run[first:end]) in known), None)
         if last is None:
             rest.append(run[first])
             first += 1
@@ -132,7 +133,7 @@ def _parted(text: str, run: list[_Group], known: Collection[str]) -> Iterator[Nu
 
 
 def _one(text: str, groups: list[_Group]) -> Iterator[Number]:
-    if not groups or all(group.text in ("o", "oh", *_REPEATS) for group in groups):
+    if not groups or (len(groups) < 3 and all(group.text in ("o", "oh", *_REPEATS) for group in groups)):
         return
     start, end = groups[0].start, groups[-1].end
     before = text[max(0, start - 24) : start]

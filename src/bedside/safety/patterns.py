@@ -167,7 +167,9 @@ class Patterns:
         self._shields = {name: [reader.read(pattern)[0] for pattern in patterns] for name, patterns in words.shields.items()}
         self._always: list[tuple[GuardRule, _Pattern]] = []
         self._by_word: defaultdict[str, list[tuple[GuardRule, _Pattern]]] = defaultdict(list)
+        self._order: dict[str, int] = {}
         for rule in rules:
+            self._order[rule.id] = len(self._order)
             unknown = set(rule.unless) - set(self._shields)
             if unknown:
                 raise KnowledgeError(f"rule {rule.id} names the shield {min(unknown)!r}", f"Use one of {', '.join(self._shields)}")
@@ -179,7 +181,7 @@ class Patterns:
                     self._by_word[word].append((rule, pattern))
 
     def find(self, words: Words) -> list[Found]:
-        """Every rule that a sentence breaks, once each."""
+        """Every rule that a sentence breaks, once each, in the order of the rules."""
         sentence = Sentence(words, self._contractions, self._breaks)
         candidates = list(self._always)
         for word in dict.fromkeys(sentence.words):
@@ -189,7 +191,7 @@ class Patterns:
             if rule.id not in found and (span := self._span(sentence, rule, pattern)):
                 start, end = span
                 found[rule.id] = Found(rule.id, sentence.places[start][0], sentence.places[end - 1][1])
-        return list(found.values())
+        return sorted(found.values(), key=lambda one: self._order[one.rule])
 
     def _span(self, sentence: Sentence, rule: GuardRule, pattern: _Pattern) -> tuple[int, int] | None:
         if not pattern.may_stand(sentence):
