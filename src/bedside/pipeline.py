@@ -32,6 +32,9 @@ from bedside.workspace.files import sha256_path
 from bedside.workspace.ledger import DropLedger
 from bedside.workspace.run import Run, StageResult
 
+_HELD_OUT = 80
+"""Held-out conversations whose loss is taken before and after a stage: enough for its second digit, and a few seconds."""
+
 
 class Pipeline:
     """Runs a recipe in a run folder.
@@ -126,7 +129,7 @@ class Pipeline:
             ]
             limit = self.recipe.training.max_long_share
             rows = make_rows(taught, contract, tokenizer, ledger, max_long_share=limit)
-            held = make_rows(held_out[:200], contract, tokenizer, ledger, max_long_share=limit)
+            held = make_rows(held_out[:_HELD_OUT], contract, tokenizer, ledger, max_long_share=limit)
             ledger.write(out / "ledger.jsonl")
             codebook = contract.codebook
             intent_ids = [code.token for code in (*codebook.intents.values(), codebook.none)] if codebook else []

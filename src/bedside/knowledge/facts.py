@@ -6,6 +6,7 @@ Every fact has an id, a source, a certainty, the days it holds on and who review
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
@@ -24,7 +25,7 @@ class Fact(BaseModel):
     """One dated fact.
 
     Attributes:
-        id: unique in all of the knowledge.
+        id: unique in all of the knowledge on any one day; one fact may stand there in several values that hold at different times.
         source: where it was read; a document, page or standard that a reader can find.
         certainty: see `Certainty`.
         valid_from: first day on which it holds; None: always did.
@@ -67,10 +68,18 @@ def read_facts(model: type[F], text: str, name: str) -> tuple[F, ...]:
         raise KnowledgeError(f"{name} is no YAML: {' '.join(str(error).split())}", "Mend that line") from error
     if not isinstance(content, dict) or not isinstance(content.get("facts"), list):
         raise KnowledgeError(f"{name} has no list 'facts'", "Give it 'about', 'defaults' and 'facts'")
-    defaults: dict[str, Any] = content.get("defaults") or {}
+    return validated(model, content["facts"], content.get("defaults") or {}, name)
+
+
+def validated(model: type[F], entries: Sequence[Any], defaults: Mapping[str, Any], name: str) -> tuple[F, ...]:
+    """Entries as facts, each with the defaults that it does not set itself.
+
+    Raises:
+        KnowledgeError: entries with faults; all of them are named, with their fields.
+    """
     facts: list[F] = []
     faults: list[str] = []
-    for number, entry in enumerate(content["facts"], 1):
+    for number, entry in enumerate(entries, 1):
         if not isinstance(entry, dict):
             faults.append(f"fact {number}: is {type(entry).__name__}, not a mapping")
             continue

@@ -25,7 +25,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from bedside.errors import KnowledgeError
 from bedside.knowledge.dispositions import disposition, most_urgent
-from bedside.knowledge.facts import Fact, read_facts
+from bedside.knowledge.facts import Fact, validated
 from bedside.knowledge.red_flags import RedFlagRule, red_flags
 from bedside.knowledge.store import SHELVES, facts
 
@@ -164,8 +164,7 @@ def _content(path: Path) -> object:
 def _added(shelf: str, entries: list[Any], path: Path) -> tuple[Fact, ...]:
     if shelf not in SHELVES:
         raise KnowledgeError(f"{path} adds to {shelf!r}, which is no kind of fact", f"Use one of {', '.join(SHELVES)}")
-    # Written out again so that a practice's facts meet the same reader, with the same messages, as the built-in ones.
-    added = read_facts(SHELVES[shelf].fact_model(), yaml.safe_dump({"facts": entries}), f"{path} ({shelf})")
+    added = validated(SHELVES[shelf].fact_model(), entries, {}, f"{path} ({shelf})")
     taken = {fact.id for fact in facts(shelf)} & {fact.id for fact in added}
     if taken:
         raise KnowledgeError(f"{path} adds {min(taken)!r} to {shelf}, which is built in and cannot be replaced", "Give it another id")
