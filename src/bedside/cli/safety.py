@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from bedside.cli.shared import NOTICE, app, err, escape, out, write_jsonl
+from bedside.cli.shared import NOTICE, app, err, escape, existing, out, write_jsonl
 from bedside.errors import KnowledgeError
 
 if TYPE_CHECKING:
@@ -42,12 +42,7 @@ def _day(given: datetime | None) -> date:
 def _overlay(path: Path | None) -> Protocol | None:
     from bedside.knowledge.protocol import load_protocol
 
-    if path is None:
-        return None
-    try:
-        return load_protocol(path)
-    except OSError as error:
-        raise KnowledgeError(f"the protocol {str(path)!r} cannot be read ({error.strerror})", "Correct the path") from error
+    return load_protocol(existing(path)) if path else None
 
 
 def _only_one(given: object, jsonl: bool, what: str) -> None:
@@ -123,16 +118,14 @@ def interactions(
     first: Annotated[str | None, typer.Argument(help="A medicine: brand, generic or class.", show_default=False)] = None,
     second: Annotated[str | None, typer.Argument(help="The other one.", show_default=False)] = None,
     jsonl: Jsonl = False,
-    tables: Annotated[
-        list[Path] | None, typer.Option("--table", help="Table that `bedside knowledge import-interactions` wrote.", exists=True)
-    ] = None,
+    tables: Annotated[list[Path] | None, typer.Option("--table", help="Table that `bedside knowledge import-interactions` wrote.")] = None,
 ) -> None:
     """What is known of two medicines taken together. An unknown medicine is never called safe."""
     from bedside.safety.importers import load_table
     from bedside.safety.interactions import check
 
     _only_one(first is not None and second is not None, jsonl, "two medicines")
-    imported = [load_table(path) for path in tables or ()]
+    imported = [load_table(existing(path)) for path in tables or ()]
     if jsonl:
         write_jsonl(lambda row: _as_json(check(row["a"], row["b"], tables=imported)), "a", "b")
         return
@@ -159,18 +152,16 @@ def medicare(
     ] = None,
     facts: Annotated[list[str] | None, typer.Argument(help="Facts as NAME=VALUE.", show_default=False)] = None,
     jsonl: Jsonl = False,
-    mbs: Annotated[
-        Path | None, typer.Option(help="Table that `bedside knowledge import-mbs` wrote.", exists=True, show_default=False)
-    ] = None,
+    mbs: Annotated[Path | None, typer.Option(help="Table that `bedside knowledge import-mbs` wrote.", show_default=False)] = None,
     pbs: Annotated[
         Path | None,
-        typer.Option(help="items.csv of the PBS API, its name beginning with its month, as 2026-03-01-.", exists=True, show_default=False),
+        typer.Option(help="items.csv of the PBS API, its name beginning with its month, as 2026-03-01-.", show_default=False),
     ] = None,
 ) -> None:
     """Medicare and PBS rules by date of service: yes, no or unknown, with the rule and its source."""
     from bedside.safety.medicare import CHECKS, Tables, run_check
 
-    tables = Tables(mbs=mbs, pbs=pbs)
+    tables = Tables(mbs=existing(mbs) if mbs else None, pbs=existing(pbs) if pbs else None)
     if jsonl:
         write_jsonl(lambda row: _checked(row["check"], row.get("facts") or {}, tables), "check")
         return
@@ -259,16 +250,14 @@ def knowledge_changes(
 
 @knowledge.command("import-mbs")
 def knowledge_import_mbs(
-    source: Annotated[
-        Path, typer.Argument(help="MBS schedule as downloaded, XML or CSV.", exists=True, dir_okay=False, show_default=False)
-    ],
+    source: Annotated[Path, typer.Argument(help="MBS schedule as downloaded, XML or CSV.", show_default=False)],
     folder: Annotated[Path, typer.Argument(help="Your own folder for imported tables.", show_default=False)],
     day: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day of the schedule.", show_default=False)] = None,
 ) -> None:
     """Import the official MBS schedule into a folder of your own; item dates and fees are then answered from it."""
     from bedside.knowledge.mbs_import import import_schedule
 
-    report = import_schedule(source, folder, day.date() if day else None)
+    report = import_schedule(existing(source), folder, day.date() if day else None)
     _print_refused(report.refused, report.named)
     out.print(f"{report.items} items of the schedule of {report.schedule} are in {report.table}", highlight=False)
     out.print(f"Next: bedside medicare item_active item=23 date={report.schedule} --mbs {report.table}", highlight=False)
@@ -276,14 +265,14 @@ def knowledge_import_mbs(
 
 @knowledge.command("import-interactions")
 def knowledge_import_interactions(
-    source: Annotated[Path, typer.Argument(help="Interaction table.", exists=True, dir_okay=False, show_default=False)],
+    source: Annotated[Path, typer.Argument(help="Interaction table.", show_default=False)],
     table: Annotated[Path, typer.Argument(help="JSONL file to write, in a folder of your own.", show_default=False)],
     licence: Annotated[str, typer.Option(help="The terms under which you hold it; kept beside the table.", show_default=False)],
 ) -> None:
     """Import an interaction table that you have a licence for: ANSM thesaurus, DDInter or CRESCENDDI."""
     from bedside.safety.importers import import_table
 
-    report = import_table(source, table, licence=licence)
+    report = import_table(existing(source), table, licence=licence)
     _print_refused(len(report.bad), report.bad[:10])
     for name, number in list(report.unmatched.items())[:10]:
         out.print(f"  [yellow]no medicine of ours:[/] {escape(name)} ({number} rows)", highlight=False)

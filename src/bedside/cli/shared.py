@@ -85,6 +85,17 @@ def open_release(release: Path, threads: int | None = None) -> LlamaCppEngine:
     return LlamaCppEngine(loaded.model, loaded.contract, threads=threads)
 
 
+def existing(path: Path) -> Path:
+    """A file that a user named.
+
+    Raises:
+        SourceError: it is not there.
+    """
+    if not path.is_file():
+        raise SourceError(f"there is no file {str(path)!r}", "Correct the path")
+    return path
+
+
 def read_jsonl(*texts: str) -> Iterator[dict[str, Any]]:
     """Lines of JSON on standard input, each with an `id` and the text fields `texts`.
 

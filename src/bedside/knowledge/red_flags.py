@@ -77,6 +77,7 @@ class Marker(_Frozen):
         lifted_by: concepts that undo it when one stands in the same clause.
         only: the concepts that it sets aside; all where there are none.
         spares: concepts that it leaves as they are.
+        sentence: it reaches through its whole sentence, not only its clause.
     """
 
     phrases: str
@@ -85,6 +86,7 @@ class Marker(_Frozen):
     lifted_by: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
     spares: tuple[str, ...] = ()
+    sentence: bool = False
 
 
 class _LexiconFile(_Frozen):

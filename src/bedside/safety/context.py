@@ -35,12 +35,12 @@ def scene(reading: Reading, mentions: list[Mention], markers: dict[str, Marker])
         mentions: what was found, in the order of the text.
         markers: the markers by their names; the names are concepts of `mentions` too.
     """
-    benign = [m for m in mentions if m.concept == "benign"]
+    benign = [m for m in mentions if m.concept == "benign" and not _broken(m, reading)]
     if benign:
         mentions = [m for m in mentions if m.concept == "benign" or not _swallowed(m, benign)]
     denied = _denied(reading, mentions)
     clauses = _clauses(reading, mentions)
-    aside = _aside(mentions, markers, clauses)
+    aside = _aside(mentions, markers, clauses, reading.sentences)
     live, parked = [], []
     for mention in mentions:
         if mention.first in denied and mention.concept != "barrier":
@@ -51,6 +51,11 @@ def scene(reading: Reading, mentions: list[Mention], markers: dict[str, Marker])
         else:
             live.append(mention)
     return Scene(tuple(live), tuple(parked))
+
+
+def _broken(mention: Mention, reading: Reading) -> bool:
+    """Whether speech breaks off inside the mention."""
+    return any(token.after_break for token in reading.tokens[mention.first + 1 : mention.last])
 
 
 def _sets_aside(marker: Marker, concept: str) -> bool:
@@ -121,21 +126,28 @@ def _clauses(reading: Reading, mentions: list[Mention]) -> list[int]:
     return numbers
 
 
-def _aside(mentions: list[Mention], markers: dict[str, Marker], clauses: list[int]) -> dict[int, set[str]]:
+def _aside(mentions: list[Mention], markers: dict[str, Marker], clauses: list[int], sentences: list[int]) -> dict[int, set[str]]:
     """For each token that a marker reaches, the markers' names."""
     marking = [m for m in mentions if m.concept in markers]
     if not marking:
         return {}
-    in_clause: dict[int, set[str]] = {}
-    for m in mentions:
-        in_clause.setdefault(clauses[m.first], set()).add(m.concept)
+    in_clause, in_sentence = _by_part(mentions, clauses), _by_part(mentions, sentences)
     reached: dict[int, set[str]] = {}
     for m in marking:
         marker = markers[m.concept]
-        clause = clauses[m.first]
-        if in_clause[clause].intersection(marker.lifted_by):
+        parts, said = (sentences, in_sentence) if marker.sentence else (clauses, in_clause)
+        part = parts[m.first]
+        if said[part].intersection(marker.lifted_by):
             continue
-        for place in range(max(m.first - marker.back, 0), min(m.last + marker.ahead, len(clauses))):
-            if clauses[place] == clause:
+        for place in range(max(m.first - marker.back, 0), min(m.last + marker.ahead, len(parts))):
+            if parts[place] == part:
                 reached.setdefault(place, set()).add(m.concept)
     return reached
+
+
+def _by_part(mentions: list[Mention], parts: list[int]) -> dict[int, set[str]]:
+    """The concepts of each part of the text."""
+    said: dict[int, set[str]] = {}
+    for m in mentions:
+        said.setdefault(parts[m.first], set()).add(m.concept)
+    return said
