@@ -113,7 +113,7 @@ class Lexicon:
         numbers: number words.
         quantities: concepts made of a number.
         markers: concepts that change what stands near them.
-        compounds: concepts made of patterns of other concepts; a later one may use an earlier one.
+        compounds: concepts made of patterns of one term each; they may use each other.
     """
 
     classes: dict[str, str]

@@ -115,7 +115,7 @@ class Recogniser:
 
     def _keys(self, word: str, place: int) -> list[tuple[str, int]]:
         meant = self._spellings.get(bare(word)) or self._ear.meant(word)
-        return [(meant, place + 1), ("=" + bare(word), place + 1)]
+        return [(meant, place + 1), *(("=" + form, place + 1) for form in {bare(word), word})]
 
     def _join(self, tokens: tuple[Token, ...], steps: list[list[tuple[str, int]]]) -> None:
         for place in range(len(tokens) - 1):

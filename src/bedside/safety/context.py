@@ -86,24 +86,25 @@ def _denied(reading: Reading, mentions: list[Mention]) -> set[int]:
             present_after.add(m.first)
         elif m.concept not in ("negator", "transparent"):
             starts[m.first] = max(starts.get(m.first, 0), m.last)
-            inside.update(range(m.first, m.last))
+            if m.last > m.first + 1:
+                inside.update(range(m.first, m.last))
     negators = [m for m in mentions if m.concept == "negator" and m.first not in sayings and m.first not in inside]
     transparent = {place for m in mentions if m.concept == "transparent" for place in range(m.first, m.last)}
     counts: dict[int, int] = {}
     second = {n.first for n in negators}
     for negator in negators:
         first = negator.last + (negator.last in second)
-        for place in _reach(reading, first, starts, transparent, sayings):
+        for place in _reach(reading, first, starts, transparent, sayings | second):
             counts[place] = counts.get(place, 0) + 1
     return {p for p, number in counts.items() if number % 2 and not present_after & {starts[p], starts[p] + 1}}
 
 
-def _reach(reading: Reading, first: int, starts: dict[int, int], transparent: set[int], sayings: set[int]) -> list[int]:
+def _reach(reading: Reading, first: int, starts: dict[int, int], transparent: set[int], stops: set[int]) -> list[int]:
     """Where mentions begin that a negation ending before `first` denies: through words that carry it on, within its clause."""
     denied: list[int] = []
     place = first
     while place < min(first + _SCOPE, len(reading.tokens)):
-        if reading.tokens[place].after_break or place in sayings:
+        if reading.tokens[place].after_break or place in stops:
             break
         if place in starts:
             denied += [p for p in range(place, starts[place]) if p in starts]

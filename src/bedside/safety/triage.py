@@ -8,10 +8,11 @@ Only more can follow from more words: a rule never looks at politeness, at minim
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
+from graphlib import TopologicalSorter
 
 from bedside.knowledge.dispositions import dispositions, most_urgent
 from bedside.knowledge.red_flags import Lexicon, Pattern, RedFlagRule, lexicon, parse_pattern, red_flags
@@ -93,9 +94,9 @@ class RuleBook:
         self._words = words
         self._reader = reader
         names = words.names()
-        self._compounds: list[tuple[str, Pattern]] = []
-        for name, patterns in words.compounds.items():
-            self._compounds += [(name, parse_pattern(pattern, names)) for pattern in patterns]
+        compounds = {name: [parse_pattern(text, names) for text in texts] for name, texts in words.compounds.items()}
+        made_of = {name: set().union(*(_concepts(pattern) for pattern in patterns)) & compounds.keys() for name, patterns in compounds.items()}
+        self._compounds = {name: compounds[name] for name in TopologicalSorter(made_of).static_order()}
         self._ways: dict[str, list[_Way]] = {}
         for rule in rules:
             for route in rule.routes:
@@ -146,6 +147,10 @@ class RuleBook:
                     yield RedFlag(way.rule.id, way.to, tuple(words.original[a:b] for a, b in spans), spans), way.rule
 
 
+def _concepts(pattern: Pattern) -> set[str]:
+    return {concept for term in pattern.terms for part in term for concept in part}
+
+
 def _level(name: str) -> int:
     return dispositions()[name].level
 
@@ -156,14 +161,14 @@ _PLAIN = ("HUMAN", "ADMIN", "ROUTINE")
 class _Board:
     """Mentions by concept, compounds included."""
 
-    def __init__(self, mentions: Iterable[Mention], compounds: list[tuple[str, Pattern]]) -> None:
+    def __init__(self, mentions: Iterable[Mention], compounds: dict[str, list[Pattern]]) -> None:
         self._places: dict[str, list[Mention]] = {}
         for mention in mentions:
             self._places.setdefault(mention.concept, []).append(mention)
-        for name, pattern in compounds:
-            if pattern.terms[0][0] and (found := self.match(pattern)):
-                whole = Mention(min(m.first for m in found), max(m.last for m in found), name)
-                self._places.setdefault(name, []).append(whole)
+        for name, patterns in compounds.items():
+            wholes = {Mention(min(found)[0], max(m.last for m in found), name) for pattern in patterns for found in self._fills(pattern.terms[0])}
+            if wholes:
+                self._places[name] = sorted(wholes)
 
     def concepts(self) -> tuple[str, ...]:
         return tuple(self._places)
@@ -177,28 +182,25 @@ class _Board:
             return None
         found: list[Mention] = []
         for term in pattern.terms:
-            filled = self._near(term)
+            filled = next(self._fills(term), None)
             if filled is None:
                 return None
             found += filled
         return found
 
-    def _near(self, term: tuple[tuple[str, ...], ...]) -> list[Mention] | None:
-        firsts = self._of(term[0])
-        if len(term) == 1:
-            return firsts[:1] or None
+    def _fills(self, term: tuple[tuple[str, ...], ...]) -> Iterator[list[Mention]]:
+        """The mentions that fill a term, for each place of its first part that has the others near."""
         others = [self._of(part) for part in term[1:]]
-        if not firsts or not all(others):
-            return None
-        for mention in firsts:
+        if not all(others):
+            return
+        for mention in self._of(term[0]):
             chosen = [mention]
             for candidates in others:
                 if (close := _closest(mention, candidates)) is None:
                     break
                 chosen.append(close)
             else:
-                return chosen
-        return None
+                yield chosen
 
     def _of(self, concepts: tuple[str, ...]) -> list[Mention]:
         if len(concepts) == 1:

@@ -6,25 +6,36 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
+from bedside.corpus.deidentify.data import read_yaml
+from bedside.corpus.deidentify.phrases import Phrases
 from bedside.corpus.deidentify.reading import Reading
 from bedside.corpus.deidentify.spans import Span
 from bedside.knowledge.facts import built_in
 from bedside.knowledge.sayings import Helpline
 
 _SEP = r"[\s.,\-–()]{0,3}"
-_NUMBERS = re.compile(
-    rf"(?<![\d.])(?:\+\s?61{_SEP}(?:\(?0\)?)?{_SEP}[2-478](?:{_SEP}\d){{8}}|\(?0[2-478]\)?(?:{_SEP}\d){{8}}|1[389]00(?:{_SEP}\d){{6}}"
-    rf"|13{_SEP}\d{_SEP}\d{_SEP}\d{_SEP}\d|\+\s?\d{{1,3}}(?:{_SEP}\d){{7,12}}|\(?\d{{3}}\)?[\s.\-]{{1,2}}\d{{3}}[\s.\-]\d{{4}}(?:\s?x\d+)?|[3-9]\d{{3}}[\s\-]\d{{4}})(?![\d]|[.,]\d)"
+_NUMBER = re.compile(
+    rf"(?:\+\s?61{_SEP}(?:\(?0\)?)?{_SEP}[2-478](?:{_SEP}\d){{8}}|\(?0[2-478]\)?(?:{_SEP}\d){{8}}|1[389]00(?:{_SEP}\d){{6}}|13{_SEP}\d{_SEP}\d{_SEP}\d{_SEP}\d"
+    rf"|\+\s?\d{{1,3}}(?:{_SEP}\d){{7,12}}|\(?\d{{3}}\)?[\s.\-]{{1,2}}\d{{3}}[\s.\-]\d{{4}}(?:\s?x\d+)?|[3-9]\d{{3}}[\s\-]\d{{4}})(?![\d]|[.,]\d)"
 )
-_CUE = re.compile(
-    r"\b(?:(f(?:ax|acsimile)\b|fx\b)|(?:tele)?phone|mobile|mob\b|cell\b|ph\b|tel\b|landline|contact(?: number)?|home number|work number|call(?:ing)?(?: me| us| him| her| them)?(?: back)? (?:on|at|from)|(?:ring|reach|text|contact) (?:me|us|him|her|them)(?: back)? (?:on|at)|(?:my|his|her|their|our|best|phone) number)"
-    r"(?:[\s:#.,\-–(]|\b(?:number|no|is|are|was|it's|its|um|uh|the|my|on|at|to|home|work|mobile|called|for|me|best|and)\b)*(\+?\d(?:[\s.,\-–()]{0,3}\d){5,14})(?!\d)",
+_CUED = re.compile(
+    r"(?:[\s:#.,\-–()]|\b(?:number|no|is|are|was|it's|its|um|uh|the|my|on|at|to|home|work|mobile|called|for|me|us|him|her|back|best|and|changed|now)\b)*(\+?\d(?:[\s.,\-–()]{0,3}\d){5,14})(?!\d)",
     re.IGNORECASE,
 )
-_EMAIL = re.compile(r"[\w.+\-%']+@[\w\-]+(?:\.[\w\-]+)+", re.ASCII | re.IGNORECASE)
-_URL = re.compile(r"\b(?:https?://|ftp://|www\.)[^\s<>\"')\]]+|\b(?:[a-z0-9\-]+\.)+(?:com|net|org|edu|gov|info|io)(?:\.[a-z]{2})?\b(?:/[^\s<>\"')\]]*)?|\b(?:[a-z0-9\-]+\.)+(?:[a-z]{2,3})/[^\s<>\"')\]]+", re.IGNORECASE)
+_YEARS = re.compile(r"(?:19|20)\d\d[\s\-](?:19|20)\d\d")
+_EMAIL = re.compile(r"[\w.+\-%']+@[\w\-]+(?:\.[\w\-]+)*\.\w{2,}", re.ASCII)
 _HANDLE = re.compile(r"(?<![\w.])@[A-Za-z_]\w{2,}")
-_IP = re.compile(r"(?<![\d.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\d.])|(?<![\w:])(?:[0-9a-f]{1,4}:){4,7}[0-9a-f]{1,4}(?![\w:])|(?<![\w:])(?:[0-9a-f]{1,4}:){1,6}:(?:[0-9a-f]{1,4}:?){1,6}(?![\w:])|(?<![\w:])(?:[0-9A-F]{2}[:-]){5}[0-9A-F]{2}(?![\w:])", re.IGNORECASE)
+_URL = re.compile(
+    r"(?:https?://|ftp://|www\.)\S+|(?:[a-z0-9\-]+\.)+(?:com|net|org|edu|gov|info|io)(?:\.[a-z]{2})?\b(?:/\S*)?|(?:[a-z0-9\-]+\.)+[a-z]{2,3}/\S+", re.IGNORECASE
+)
+_IP4 = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\d.]\d|\d)")
+_IP6 = re.compile(r"(?<![\w:])(?:(?:[0-9a-f]{1,4}:){4,7}[0-9a-f]{1,4}|(?:[0-9a-f]{1,4}:){1,6}:(?:[0-9a-f]{1,4}:?){1,6}|(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2})(?![\w:])", re.IGNORECASE)
+_TRAILING = ".,;:!?"
+
+
+@cache
+def _cues() -> Phrases:
+    return Phrases(read_yaml("contact_cues.yaml"))
 
 
 @cache
@@ -35,27 +46,53 @@ def _published() -> frozenset[str]:
 
 def find_contacts(reading: Reading) -> Iterator[Span]:
     """Telephone and fax numbers that are no published helpline, email and web addresses, IP and MAC addresses."""
+    yield from _addresses(reading.text)
+    if not reading.numbers:
+        return
     text = reading.text
+    for place in reading.codes:
+        if text[place - 1 : place] not in (".", "/") or not place:
+            found = _NUMBER.match(text, place)
+            if found and not _YEARS.fullmatch(found.group()) and _private(found.group()):
+                yield Span(*found.span(), "PHONE", 0.85, "contacts")
+    for place in reading.numbers:
+        if found := _IP4.match(text, place):
+            yield Span(*found.span(), "IP", 0.98, "contacts")
+    for type_, _, end in _cues().find(reading):
+        found = _CUED.match(text, reading.words[end - 1].end)
+        if found and _private(found.group(1)):
+            yield Span(*found.span(1), type_, 0.9, "contacts")
+
+
+def _addresses(text: str) -> Iterator[Span]:
     if "@" in text:
         for match in _EMAIL.finditer(text):
-            yield Span(match.start(), match.end() - (match.group()[-1] in ".-"), "EMAIL", 0.99, "contacts")
+            yield Span(*match.span(), "EMAIL", 0.99, "contacts")
         for match in _HANDLE.finditer(text):
             yield Span(*match.span(), "URL", 0.7, "contacts")
     if "." in text:
-        for match in _URL.finditer(text):
-            end = match.end() - (len(match.group()) - len(match.group().rstrip(".,;:!?")))
-            yield Span(match.start(), end, "URL", 0.95, "contacts")
-    for match in _IP.finditer(text):
-        yield Span(*match.span(), "IP", 0.98, "contacts")
-    if not any(letter.isdigit() for letter in text):
-        return
-    for match in _NUMBERS.finditer(text):
-        if re.sub(r"\D", "", match.group()) not in _published() and not _years(match.group()):
-            yield Span(*match.span(), "PHONE", 0.85, "contacts")
-    for match in _CUE.finditer(text):
-        if re.sub(r"\D", "", match.group(2)) not in _published():
-            yield Span(*match.span(2), "FAX" if match.group(1) else "PHONE", 0.9, "contacts")
+        for chunk in _chunks(text):
+            for match in _URL.finditer(text, *chunk):
+                yield Span(match.start(), match.start() + len(match.group().rstrip(_TRAILING)), "URL", 0.95, "contacts")
+    if text.count(":") > 3 or text.count("-") > 4:
+        for match in _IP6.finditer(text):
+            yield Span(*match.span(), "IP", 0.98, "contacts")
 
 
-def _years(number: str) -> bool:
-    return re.fullmatch(r"(?:19|20)\d\d[\s\-](?:19|20)\d\d", number) is not None
+def _chunks(text: str) -> Iterator[tuple[int, int]]:
+    """Runs without a space that hold a stop followed by a letter."""
+    done = 0
+    for stop in _STOP.finditer(text):
+        if stop.start() >= done:
+            start = max(text.rfind(white, 0, stop.start()) for white in " \n\t<\"'([") + 1
+            end = _END.search(text, stop.end())
+            done = end.start() if end else len(text)
+            yield start, done
+
+
+_STOP = re.compile(r"[.:](?=[A-Za-z/])(?<=\w.)")
+_END = re.compile(r"[\s<>\"')\]]")
+
+
+def _private(number: str) -> bool:
+    return re.sub(r"\D", "", number) not in _published()

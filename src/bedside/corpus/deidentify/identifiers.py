@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from bedside.corpus.deidentify.data import read_yaml
+from bedside.corpus.deidentify.phrases import Phrases
 from bedside.corpus.deidentify.reading import Reading
 from bedside.corpus.deidentify.spans import Span, kinds
 from bedside.knowledge.identifiers import is_valid
@@ -18,7 +19,10 @@ _FILLER = re.compile(
     r"(?:[\s:#,.\-–=()\"']|\b(?:number|numbers|no|num|nbr|card|id|code|is|are|was|it's|its|it|um|uh|the|my|his|her|their|our|file|reads|ref|reference|reg|irn|plate|of|ending|in|with|and|for|number's|health|care|policy|member|that's|affairs|sn)\b)*",
     re.IGNORECASE,
 )
-_LONG = re.compile(r"(?<![\w.$])(?:[A-Z]{1,4}[\s-]?)?(?:\d{7,}|\d{3,6}(?:[ \-]\d{3,6}){1,5}|\d{4,}[/\-]\d{4,})(?![\w]|[.,]\d)[A-Z]?|(?<![\w-])(?=[A-Z0-9\-]*\d[A-Z0-9\-]*\d[A-Z0-9\-]*\d[A-Z0-9\-]*\d)(?=[A-Z0-9\-]*[A-Z])[A-Z0-9]{2,}(?:-[A-Z0-9]+)*(?<=[A-Z0-9]{6})(?![\w-])")
+_FEWEST_DIGITS = {"MEDICARE": 1, "VEHICLE": 1}
+_INSIDE = frozenset("0123456789.$/")
+_YEARS = re.compile(r"(?:19|20)\d\d(?:[\s\-/](?:19|20)\d\d)+")
+_LONG = re.compile(r"(?:[A-Z]{1,4}[\s-]?)?(?:\d{7,}|\d{3,6}(?:[ \-]\d{3,6}){1,5}|\d{4,}[/\-]\d{4,})(?![\w]|[.,]\d)[A-Z]?|(?=[A-Z0-9\-]*\d[A-Z0-9\-]*\d[A-Z0-9\-]*\d[A-Z0-9\-]*\d)(?=[A-Z0-9\-]*[A-Z])[A-Z0-9]{2,}(?:-[A-Z0-9]+)*(?<=[A-Z0-9]{6})(?![\w-])")
 
 
 @dataclass(frozen=True)
@@ -29,33 +33,43 @@ class _Rule:
 
 
 @cache
-def _rules() -> tuple[re.Pattern[str], dict[str, _Rule]]:
+def _rules() -> tuple[Phrases, dict[str, _Rule]]:
+    table = read_yaml("identifiers.yaml")
     rules = {}
-    cues = []
-    for type_, row in read_yaml("identifiers.yaml").items():
-        flags = 0 if row.get("cased") else re.IGNORECASE
-        bare = re.compile(rf"(?<![\w.])(?:{row['bare']})(?![\w]|[.]\d)", flags) if "bare" in row else None
+    for type_, row in table.items():
+        bare = re.compile(rf"(?:{row['bare']})(?![\w]|[.]\d)", 0 if row.get("cased") else re.IGNORECASE) if "bare" in row else None
         check = kinds()[type_].identifier if row.get("check") else None
         rules[type_] = _Rule(re.compile(row.get("value", _ANY_VALUE), re.IGNORECASE), bare, check)
-        cues.append(rf"(?P<{type_}>{row['cues']})")
-    return re.compile(rf"(?<![\w])(?:{'|'.join(cues)})(?![a-z])", re.IGNORECASE), rules
+    return Phrases({type_: row["cues"] for type_, row in table.items()}), rules
 
 
 def find_identifiers(reading: Reading) -> Iterator[Span]:
     """Spans of every identifier type."""
-    text = reading.text
-    if not any(letter.isdigit() for letter in text):
+    if not reading.numbers:
         return
-    cues, rules = _rules()
-    for match in cues.finditer(text):
-        type_ = match.lastgroup or ""
-        value = rules[type_].value.match(text, _FILLER.match(text, match.end()).end())  # type: ignore[union-attr]
-        if value and sum(letter.isdigit() for letter in value.group()) >= (1 if type_ in ("MEDICARE", "VEHICLE") else 4):
+    yield from _cued(reading)
+    text = reading.text
+    rules = [(type_, rule.bare, rule.check) for type_, rule in _rules()[1].items() if rule.bare]
+    for place in sorted({*reading.codes, *reading.numbers}):
+        if text[place - 1 : place] in _INSIDE and place:
+            continue
+        for type_, bare, check in rules:
+            found = bare.match(text, place)
+            if found and (check is None or _holds(check, found.group())):
+                yield Span(*found.span(), type_, 0.97 if check else 0.88, "identifiers")
+        if (found := _LONG.match(text, place)) and not _YEARS.fullmatch(found.group()):
+            yield Span(*found.span(), "NUMBER", 0.5, "identifiers")
+
+
+def _cued(reading: Reading) -> Iterator[Span]:
+    phrases, rules = _rules()
+    for type_, _, end in phrases.find(reading):
+        behind = _FILLER.match(reading.text, reading.words[end - 1].end)
+        value = rules[type_].value.match(reading.text, behind.end()) if behind else None
+        if value and sum(letter.isdigit() for letter in value.group()) >= _FEWEST_DIGITS.get(type_, 4):
             yield Span(*value.span(), type_, 0.92, "identifiers")
-    for type_, rule in rules.items():
-        for match in rule.bare.finditer(text) if rule.bare else ():
-            if rule.check is None or any(is_valid(rule.check, part) for part in (match.group(), re.sub(r"[\s/,-]+", "", match.group()))):
-                yield Span(*match.span(), type_, 0.97 if rule.check else 0.88, "identifiers")
-    for match in _LONG.finditer(text):
-        if not re.fullmatch(r"(?:19|20)\d\d(?:[\s\-/](?:19|20)\d\d)+", match.group()):
-            yield Span(*match.span(), "NUMBER", 0.5, "identifiers")
+
+
+def _holds(check: str, number: str) -> bool:
+    """Whether the check digit holds; a Medicare number may have its IRN behind a slash."""
+    return is_valid(check, re.sub(r"[\s/,-]+", "", number))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 
 from bedside.corpus.deidentify.data import read_lines, read_words, read_yaml
+from bedside.corpus.deidentify.phrases import Phrases
 from bedside.corpus.deidentify.reading import Reading, Word
 from bedside.corpus.deidentify.spans import Span
 from bedside.corpus.deidentify.words import CLINICAL, NAME, NEVER, ORDINARY, clinical_heads
@@ -20,22 +21,36 @@ _NOT_IN_STREET = (
 _UNIT = r"(?:(?:unit|apartment|apt\.?|flat|suite|ste\.?|shop|lot|level|villa|townhouse|room|floor|u|no\.?|number)\s?\#?\d{1,5}\s?[a-z]?\b[\s,/]{0,3}(?:(?:slash|level \d+|of|at)\b[\s,]*)?)"
 _NUMBER = r"\d{1,5}[a-z]?(?:\s?[/\-–]\s?\d{1,5}[a-z]?|\sslash\s\d{1,5}[a-z]?)?"
 _TAIL = re.compile(rf"[\s,.]{{0,4}}(?:in\s|at\s)?(?P<place>(?:[^\W\d_][\w'’\-]*[ ]?){{0,4}}?)[\s,.\-]{{0,4}}\b(?P<state>{_STATE})?[\s,.]{{0,3}}(?:(?:postcode|post code|p/c)\s(?:is\s)?)?(?P<code>(?<!\d)\d{{4,5}}(?:-\d{{4}})?(?![\d/]|[.,]\d|\s?(?:mg|mcg|ml|units)\b))?", re.IGNORECASE)
-_BOX = re.compile(r"\b(?:(?:g\.?\s?)?p\.?\s?o\.?\s?box|post office box|locked bag|private bag|rmb|rsd|care po|cmb|mail bag)\s?(?:number\s)?\d+\b", re.IGNORECASE)
-_POSTCODE = re.compile(r"\b(?:post\s?code|zip(?: code)?|p/c)(?:[\s:]|\b(?:is|number)\b)*(\d{4,5}(?:-\d{4})?)\b", re.IGNORECASE)
-_STATED = re.compile(rf"\b(?:[^\W\d_][\w'’\-]*[ ,]{{1,2}}){{1,3}}?{_STATE}[\s,]{{1,3}}\d{{4}}\b", re.IGNORECASE)
+_BOX = re.compile(r"\s?(?:number\s)?\d+\b")
+_POSTCODE = re.compile(r"(?:[\s:]|\b(?:is|number)\b)*(\d{4,5}(?:-\d{4})?)\b", re.IGNORECASE)
+_CODE = re.compile(r"\.?[\s,]{1,3}\d{4}\b(?![.,]\d)")
+_OF = re.compile(r"\sof\s(?:[A-Z][\w'’-]+\s?){1,3}")
 _BEFORE_PLACE = frozenset("in from at near to around live lives lived outside moved visiting suburb town city via of".split())
 
 
+@dataclass(frozen=True)
+class _Streets:
+    numbered: re.Pattern[str]
+    unit: re.Pattern[str]
+    corner: re.Pattern[str]
+    on: re.Pattern[str]
+    cues: Phrases
+
+
 @cache
-def _street() -> re.Pattern[str]:
+def _streets() -> _Streets:
     types = "|".join(sorted(read_words("street_types.txt"), key=len, reverse=True))
-    name = rf"(?:(?!{_NOT_IN_STREET}\b)[^\W\d_][\w'’\-]*\.?[ ]){{1,3}}?"
-    return re.compile(
-        rf"(?:{_UNIT})?(?<![\w.$/])(?:{_NUMBER})[\s,]{{1,2}}(?:{name}(?:{types})\b\.?(?:\s(?:north|south|east|west|n|s|e|w)\b)?|the\s(?:esplanade|parade|avenue|boulevard|crescent|terrace|strand|mall|promenade|circle|grove|[^\W\d_]+(?:way|walk))\b"
-        rf"|(?:avenue|boulevard|rue|via|highway|route|rte\.?)\s(?!{_NOT_IN_STREET}\b)[^\W\d_][\w'’\-]*)"
-        rf"|{_UNIT}(?=[,\s]*\n)|\b(?:corner of|cnr)\s{name}(?:(?:{types})\s)?(?:and|&)\s{name}(?:{types})\b"
-        rf"|(?<=\bon )(?!{_NOT_IN_STREET}\b)(?:(?!{_NOT_IN_STREET}\b)[^\W\d_][\w'’\-]*[ ]){{1,2}}?(?:street|road|avenue|parade|terrace|highway|lane|crescent|st\b(?!\s[A-Z]))\b",
-        re.IGNORECASE,
+    word = rf"(?!{_NOT_IN_STREET}\b)[^\W\d_][\w'’\-]*"
+    name = rf"(?:{word}\.?[ ]){{1,3}}?"
+    side = r"(?:\s(?:north|south|east|west|n|s|e|w)\b)?"
+    alone = "the\\s(?:esplanade|parade|avenue|boulevard|crescent|terrace|strand|mall|promenade|circle|grove|[^\\W\\d_]+(?:way|walk))\\b"
+    numbered = rf"{_NUMBER}[\s,]{{1,2}}(?:{name}(?:{types})\b\.?{side}|{alone}|(?:avenue|boulevard|rue|via|highway|route|rte\.?)\s{word})"
+    return _Streets(
+        re.compile(numbered, re.IGNORECASE),
+        re.compile(rf"{_UNIT}(?:{numbered}|(?=[,\s]*\n))", re.IGNORECASE),
+        re.compile(rf"\s(?:of\s)?{name}(?:(?:{types})\s)?(?:and|&)\s{name}(?:{types})\b", re.IGNORECASE),
+        re.compile(rf"\s({word}[ ](?:{word}[ ])?(?:street|road|avenue|parade|terrace|highway|lane|crescent))\b", re.IGNORECASE),
+        Phrases(read_yaml("address_cues.yaml")),
     )
 
 
@@ -51,39 +66,50 @@ def _localities() -> dict[str, tuple[tuple[str, ...], ...]]:
 
 def locality_at(words: tuple[Word, ...], index: int) -> int:
     """How many words from `index` on are the name of a town or suburb of the gazetteer; 0 for none."""
-    for name in _localities().get(words[index].key.replace("'", "").replace("-", " ").split(" ")[0], ()):
+    for name in _localities().get(words[index].key, ()):
         here = words[index : index + len(name)]
-        if tuple(word.key.replace("'", "") for word in here) == name and all(word.close for word in here[1:]):
+        if tuple(word.key for word in here) == name and all(word.close for word in here[1:]):
             return len(name)
     return 0
 
 
 def find_addresses(reading: Reading) -> Iterator[Span]:
     """Street addresses and boxes with their locality, state and postcode, and postcodes behind their name."""
-    text = reading.text
-    if any(letter.isdigit() for letter in text):
-        for match in _POSTCODE.finditer(text):
-            yield Span(*match.span(1), "ADDRESS", 0.95, "places")
-        for match in _STATED.finditer(text):
-            yield Span(_capital_start(reading, match), match.end(), "ADDRESS", 0.85, "places")
-        for match in _BOX.finditer(text):
-            yield Span(match.start(), _tail_end(reading, match.end()), "ADDRESS", 0.95, "places")
-    for match in _street().finditer(text):
-        yield Span(match.start(), _tail_end(reading, match.end()), "ADDRESS", 0.9, "places")
+    text, words, streets = reading.text, reading.words, _streets()
+    for cue, first, end in streets.cues.find(reading):
+        start, behind = words[first].start, words[end - 1].end
+        if cue == "postcode" and (found := _POSTCODE.match(text, behind)):
+            yield Span(*found.span(1), "ADDRESS", 0.95, "places")
+        elif cue == "box" and (found := _BOX.match(text, behind)):
+            yield Span(start, _tail_end(reading, found.end()), "ADDRESS", 0.95, "places")
+        elif cue == "unit" and (found := streets.unit.match(text, start)):
+            yield Span(start, _tail_end(reading, found.end()), "ADDRESS", 0.9, "places")
+        elif cue == "corner" and (found := streets.corner.match(text, behind)):
+            yield Span(start, _tail_end(reading, found.end()), "ADDRESS", 0.85, "places")
+        elif cue == "on" and (found := streets.on.match(text, behind)):
+            yield Span(found.start(1), _tail_end(reading, found.end()), "ADDRESS", 0.8, "places")
+        elif cue == "state" and (found := _CODE.match(text, behind)):
+            yield Span(_place_start(reading, first), found.end(), "ADDRESS", 0.85, "places")
+    for place in reading.numbers:
+        if not (place and (text[place - 1] in ".$/" or text[place - 1].isalnum())) and (found := streets.numbered.match(text, place)):
+            yield Span(place, _tail_end(reading, found.end()), "ADDRESS", 0.9, "places")
 
 
-def _capital_start(reading: Reading, match: re.Match[str]) -> int:
-    """Where the name of the place begins: behind words in lower case if any word before the state has a capital."""
-    index = bisect_left(reading.starts, match.start())
-    words = [word for word in reading.words[index : index + 6] if word.end <= match.end()]
-    start = next((word.start for place, word in enumerate(words) if word.capital or locality_at(reading.words, index + place)), None)
-    return match.start() if start is None else start
+def _place_start(reading: Reading, index: int) -> int:
+    """Where the name of the place before a state and postcode begins: at most three words, capitalised ones if any are."""
+    words = reading.words
+    first = index
+    while first and index - first < 3 and words[first].gap.strip(" ,\n") == "" and len(words[first].gap) < 4 and (words[first - 1].capital or not reading.cased):
+        if words[first - 1].bits & NEVER and not words[first - 1].capital:
+            break
+        first -= 1
+    return words[first].start
 
 
 def _tail_end(reading: Reading, end: int) -> int:
     """Where the address that began before `end` ends: behind the place, state and postcode that follow."""
     words = reading.words
-    index = bisect_left(reading.starts, end)
+    index = reading.index_at(end)
     tail = _TAIL.match(reading.text, end)
     if tail and (tail["code"] or tail["state"]) and not any(word in _BEFORE_PLACE for word in tail["place"].lower().split()):
         return tail.end("code" if tail["code"] else "state")
@@ -101,13 +127,12 @@ def _stated_end(reading: Reading, end: int) -> int:
 
 def find_localities(reading: Reading) -> Iterator[Span]:
     """Towns and suburbs of the gazetteer; one that is an ordinary word too needs its capital and a word such as "in" before it."""
-    words = reading.words
-    index = 0
-    while index < len(words):
-        count = locality_at(words, index)
-        if count and _is_place(words, index, count):
-            yield Span(words[index].start, words[index + count - 1].end, "LOCATION", 0.8, "places")
-        index += count or 1
+    words, known = reading.words, _localities()
+    done = 0
+    for index, word in enumerate(words):
+        if index >= done and word.key in known and (count := locality_at(words, index)) and _is_place(words, index, count):
+            done = index + count
+            yield Span(word.start, words[done - 1].end, "LOCATION", 0.8, "places")
 
 
 def _is_place(words: tuple[Word, ...], index: int, count: int) -> bool:
@@ -125,29 +150,30 @@ def _is_place(words: tuple[Word, ...], index: int, count: int) -> bool:
 
 
 @cache
-def _facilities() -> tuple[re.Pattern[str], re.Pattern[str], frozenset[str]]:
+def _facilities() -> tuple[Phrases, dict[str, frozenset[str]]]:
     table = read_yaml("facilities.yaml")
-    kinds, known = ("|".join(sorted(map(re.escape, table[key]), key=len, reverse=True)) for key in ("kinds", "known"))
-    return re.compile(rf"\b(?:{kinds})\b"), re.compile(rf"\b(?:{known})\b(?:\s(?:hospital|pharmacy|pathology|imaging|radiology|health))*"), frozenset(map(str, table["nobodys"]))
+    return Phrases({"kind": table["kinds"], "known": table["known"]}), {key: frozenset(map(str, table[key])) for key in ("nobodys", "named")}
 
 
 def find_facilities(reading: Reading) -> Iterator[Span]:
     """Hospitals, practices, schools and workplaces with a name of their own."""
-    by_kind, known, nobodys = _facilities()
-    for match in known.finditer(reading.lower):
-        yield Span(*match.span(), "FACILITY", 0.85, "places")
-    for match in by_kind.finditer(reading.lower):
-        last = bisect_left(reading.starts, match.start())
+    phrases, sets = _facilities()
+    words = reading.words
+    for label, last, behind in phrases.find(reading):
+        end = words[behind - 1].end
         first = last
-        while first and last - first < 6 and _belongs(reading.words, first, last, nobodys):
+        if label == "known":
+            yield Span(words[first].start, end, "FACILITY", 0.85, "places")
+            continue
+        while first and last - first < 6 and _belongs(words, first, last, sets["nobodys"]):
             first -= 1
-        while first < last and (reading.words[first].key in nobodys or reading.words[first].key in ("and", "&")):
+        while first < last and words[first].key in sets["nobodys"]:
             first += 1
-        own = reading.words[first:last]
-        if any(word.capital if reading.cased else _named(word) for word in own):
-            yield Span(own[0].start, match.end(), "FACILITY", 0.8, "places")
-        elif reading.cased and (of := re.match(r"\sof\s(?:[A-Z][\w'’-]+\s?){1,3}", reading.text[match.end() : match.end() + 60])):
-            yield Span(match.start(), match.end() + of.end(), "FACILITY", 0.75, "places")
+        own = words[first:last]
+        if any(word.capital if reading.cased else not word.bits & ORDINARY or word.key in sets["named"] for word in own):
+            yield Span(own[0].start, end, "FACILITY", 0.8, "places")
+        elif reading.cased and (of := _OF.match(reading.text, end)):
+            yield Span(words[last].start, of.end(), "FACILITY", 0.75, "places")
 
 
 def _belongs(words: tuple[Word, ...], first: int, last: int, nobodys: frozenset[str]) -> bool:
@@ -161,6 +187,3 @@ def _belongs(words: tuple[Word, ...], first: int, last: int, nobodys: frozenset[
         return word.key in ("of", "and", "the", "for") and first > 1 and words[first - 2].capital
     return word.key not in nobodys and not (word.bits & NEVER and word.key not in ("south", "north", "east", "west", "street", "road", "point")) and last - first < 4
 
-
-def _named(word: Word) -> bool:
-    return not word.bits & ORDINARY or word.key in ("royal", "saint", "queen", "prince", "princess", "holy", "sacred", "calvary", "mercy", "mater")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from bedside.corpus.deidentify.spans import Span
 from bedside.corpus.deidentify.spoken import View, written
@@ -12,16 +14,17 @@ from bedside.corpus.deidentify.words import bits_of
 from bedside.safety.text import fold
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’ʼ`\-‐‑][^\W\d_]+)*")
+_DIGITS = re.compile(r"\d+")
 _POSSESSIVE = re.compile(r"['’]s$")
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(NamedTuple):
     """One word of a view.
 
     Attributes:
         text: as it stands there.
         key: folded, without a possessive ending.
+        said: folded, with it.
         start: place of its first character.
         end: one past its last, the possessive ending left out.
         bits: what it can be (`words.bits_of`).
@@ -31,6 +34,7 @@ class Word:
 
     text: str
     key: str
+    said: str
     start: int
     end: int
     bits: int
@@ -72,13 +76,17 @@ class Reading:
         """All words, in order."""
         words = []
         last = 0
-        for match in _WORD.finditer(self.text):
+        whole = self.text
+        for match in _WORD.finditer(whole):
             start, end = match.span()
             text = match.group()
-            if (ending := _POSSESSIVE.search(text)) is not None:
-                text = text[: ending.start()]
-            key = text.lower() if text.isascii() else fold(text)[0]
-            words.append(Word(text, key, start, start + len(text), bits_of(key), self.text[last:start], text[0].isupper()))
+            said = text.lower() if text.isascii() else fold(text)[0]
+            key = said
+            if said.endswith("'s") or "’" in text:
+                ending = _POSSESSIVE.search(text)
+                text = text[: ending.start()] if ending else text
+                key = said.removesuffix("'s")
+            words.append(Word(text, key, said, start, start + len(text), bits_of(key), whole[last:start], text[0].isupper()))
             last = end
         return tuple(words)
 
@@ -86,6 +94,20 @@ class Reading:
     def starts(self) -> tuple[int, ...]:
         """Where each word starts."""
         return tuple(word.start for word in self.words)
+
+    @cached_property
+    def numbers(self) -> tuple[int, ...]:
+        """Where each run of digits starts."""
+        return tuple(match.start() for match in _DIGITS.finditer(self.text))
+
+    @cached_property
+    def codes(self) -> tuple[int, ...]:
+        """Where each run of digits starts, or the capitals, bracket or plus right before it."""
+        return tuple(_code_start(self.text, place) for place in self.numbers)
+
+    def index_at(self, place: int) -> int:
+        """The index of the first word that starts at or behind `place`."""
+        return bisect_left(self.starts, place)
 
     @cached_property
     def cased(self) -> bool:
@@ -102,3 +124,14 @@ class Reading:
 def read(text: str) -> Reading:
     """Make a text ready."""
     return Reading(text, written(text))
+
+
+def _code_start(text: str, place: int) -> int:
+    start = place
+    while start and place - start < 4 and text[start - 1].isalpha():
+        start -= 1
+    if start < place:
+        return start
+    while start and place - start < 3 and text[start - 1] in "(+":
+        start -= 1
+    return start

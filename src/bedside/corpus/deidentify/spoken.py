@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
 from bedside.corpus.deidentify.data import read_yaml
 
-_FILLERS = r"(?:[\s-]+(?:(?:um|uh|er|ah|and)[\s-]+)?)"
-
+_TOKEN = re.compile(r"[a-z]+|\d+")
+_FILLERS = frozenset(("um", "uh", "er", "ah", "and"))
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -54,15 +55,14 @@ class _Numerals:
     tens: dict[str, str]
     repeats: dict[str, int]
     ordinals: dict[str, str]
-    run: re.Pattern[str]
+    all: frozenset[str]
 
 
 @cache
 def _numerals() -> _Numerals:
     words = read_yaml("numerals.yaml")
-    every = "|".join(sorted({word for group in words.values() for word in group} | {"hundred", "thousand"}, key=len, reverse=True))
-    run = re.compile(rf"\b(?:{every})(?:s\b)?(?:{_FILLERS}(?:\d+\b|(?:{every})\b))*\b", re.IGNORECASE)
-    return _Numerals(words["singles"], words["teens"], words["tens"], words["repeats"], words["ordinals"], run)
+    every = frozenset(word for group in words.values() for word in group) | {"hundred", "thousand"}
+    return _Numerals(words["singles"], words["teens"], words["tens"], words["repeats"], words["ordinals"], every | {f"{word}s" for word in words["singles"]})
 
 
 _EMAIL = re.compile(
@@ -74,8 +74,11 @@ _WEB = re.compile(r"\b(?:w\s*w\s*w|double\s?u\s+double\s?u\s+double\s?u|www)\s+d
 
 def written(text: str) -> View:
     """`text` with what was spoken written out."""
-    changes = [(match.start(), match.end(), _number(match.group())) for match in _numerals().run.finditer(text)]
-    if " dot " in text.lower():
+    lower = text.lower()
+    if len(lower) != len(text):
+        return View(text, (), ())
+    changes = [(start, end, _number(lower[start:end])) for start, end in _runs(lower)]
+    if " dot " in lower:
         for match in (*_EMAIL.finditer(text), *_WEB.finditer(text)):
             inside = match.group()
             for pattern, mark in _MARKS:
@@ -98,9 +101,30 @@ def written(text: str) -> View:
     return View("".join(parts), tuple(starts), tuple(pieces))
 
 
+def _runs(lower: str) -> Iterator[tuple[int, int]]:
+    """Where number words stand together, fillers such as "um" between them allowed."""
+    every = _numerals().all
+    begin = end = last = -1
+    for match in _TOKEN.finditer(lower):
+        word, start = match.group(), match.start()
+        spoken = word in every
+        if not spoken and begin < 0:
+            continue
+        joins = begin >= 0 and lower[last:start].strip(" -") == "" and start > last
+        if joins and (spoken or word.isdigit()):
+            end = match.end()
+        elif not (joins and word in _FILLERS):
+            if begin >= 0:
+                yield begin, end
+            begin, end = (start, match.end()) if spoken and not lower[start - 1 : start].isalnum() else (-1, -1)
+        last = match.end()
+    if begin >= 0:
+        yield begin, end
+
+
 def _number(run: str) -> str:
     """Number words as digits: single digits stick together, larger numbers stand apart, years and ordinals become one number."""
-    words = [word for word in re.split(r"[\s-]+", run.lower()) if word not in ("um", "uh", "er", "ah")]
+    words = [word for word in re.split(r"[\s-]+", run) if word not in ("um", "uh", "er", "ah")]
     if all(word in ("o", "oh", "zero", "and") or word in _numerals().repeats for word in words):
         return run
     return " ".join(_glued(_groups(words)))

@@ -12,7 +12,7 @@ _FOLDER = files(__name__)
 
 def read_yaml(name: str) -> Any:
     """The value of a YAML file of this folder."""
-    return yaml.safe_load((_FOLDER / name).read_text(encoding="utf-8"))
+    return yaml.load((_FOLDER / name).read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def read_lines(name: str) -> list[str]:
