@@ -67,7 +67,8 @@ class Pipeline:
         recipe = self.recipe
         paths = {f"source {s.name}": source_path(s, self.folder) for s in recipe.corpus.sources}
         reads: dict[str, Path | str] = {name: path if path.exists() else "absent" for name, path in paths.items()}
-        reads["synthesis data"] = sha256_path(Path(__file__).parent / "corpus" / "synthesis")
+        for part in ("grammar.py", "callers", "lexicon", "style.yaml", "asr.yaml"):
+            reads[f"synthesis {part}"] = sha256_path(Path(__file__).parent / "corpus" / "synthesis" / part)
         suite = recipe.evaluation.suite if recipe.task == TASK else None
         if suite:
             reads["suite"] = suite_path(suite)

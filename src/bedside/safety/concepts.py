@@ -140,9 +140,11 @@ class Recogniser:
                     continue
                 for key, end in steps[place]:
                     if (child := node.get(key)) is not None:
-                        for name in child.get(_NAMES, ()):
+                        names = child.get(_NAMES, ())
+                        for name in names:
                             yield Mention(first, end, name)
-                        waiting.append((child, end, skipped))
+                        if len(child) > bool(names):  # the phrase may go on
+                            waiting.append((child, end, skipped))
                 if place > first and filler[place] and skipped < _MOST_SKIPPED:
                     waiting.append((node, place + 1, skipped + 1))
 
@@ -171,10 +173,14 @@ class Recogniser:
                 place += 1
             elif (word == "point" or gap == ".") and (fraction := self._fraction(tokens, place + (word == "point"))) is not None:
                 return value + fraction, place + 1 + (word == "point"), True
+            elif part is not None and part < 10 and 34 < value < 43:  # a temperature, its point unsaid: "thirty eight four"
+                return value + part / 10, place + 1, True
+            elif part is not None and value < 3 and 10 <= part < 100 and not word.isdigit():  # "two thirty" for 230
+                value, place = value * 100 + part, place + 1
             elif part == 100 and value < 10:
                 value, place = value * 100, place + 1
             elif part is not None and (
-                (value % 100 == 0 and value and part < 100) or (value % 10 == 0 and 20 <= value < 100 and 0 < part < 10)
+                (value % 100 == 0 and value and part < 100) or (value % 10 == 0 and value % 100 >= 20 and 0 < part < 10)
             ):
                 value, place = value + part, place + 1
             else:

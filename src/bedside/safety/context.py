@@ -80,7 +80,7 @@ def _denied(reading: Reading, mentions: list[Mention]) -> set[int]:
     present_after: set[int] = set()
     inside: set[int] = set()
     for m in mentions:
-        if m.concept in ("pseudo_negation", "barrier"):
+        if m.concept in ("pseudo_negation", "barrier", "subject"):
             sayings.update(range(m.first, m.last))
         elif m.concept == "at_present":
             present_after.add(m.first)
@@ -88,32 +88,50 @@ def _denied(reading: Reading, mentions: list[Mention]) -> set[int]:
             starts[m.first] = max(starts.get(m.first, 0), m.last)
             if m.last > m.first + 1:
                 inside.update(range(m.first, m.last))
+    closing = {m.first for m in mentions if m.concept == "list_close"}
     negators = [m for m in mentions if m.concept == "negator" and m.first not in sayings and m.first not in inside]
     transparent = {place for m in mentions if m.concept == "transparent" for place in range(m.first, m.last)}
     counts: dict[int, int] = {}
     second = {n.first for n in negators}
     for negator in negators:
         first = negator.last + (negator.last in second)
-        for place in _reach(reading, first, starts, transparent, sayings | second):
+        for place in _reach(reading, first, starts, transparent, sayings | second, closing):
             counts[place] = counts.get(place, 0) + 1
     return {p for p, number in counts.items() if number % 2 and not present_after & {starts[p], starts[p] + 1}}
 
 
-def _reach(reading: Reading, first: int, starts: dict[int, int], transparent: set[int], stops: set[int]) -> list[int]:
-    """Where mentions begin that a negation ending before `first` denies: through words that carry it on, within its clause."""
+def _reach(reading: Reading, first: int, starts: dict[int, int], transparent: set[int], stops: set[int], closing: set[int]) -> list[int]:
+    """Where mentions begin that a negation ending before `first` denies: through words that carry it on, within its clause or its list."""
     denied: list[int] = []
     place = first
-    while place < min(first + _SCOPE, len(reading.tokens)):
-        if reading.tokens[place].after_break or place in stops:
+    end = first + _SCOPE
+    while place < min(end, len(reading.tokens)):
+        if place in stops:
             break
+        if reading.tokens[place].after_break:
+            if not _lists_on(reading, place, starts, closing):
+                break
+            end = place + _SCOPE
         if place in starts:
-            denied += [p for p in range(place, starts[place]) if p in starts]
-            place = starts[place]
+            past = next((p for p in range(place + 1, starts[place]) if reading.tokens[p].after_break), starts[place])
+            denied += [p for p in range(place, past) if p in starts]
+            place = past
         elif place in transparent:
             place += 1
         else:
             break
     return denied
+
+
+def _lists_on(reading: Reading, place: int, starts: dict[int, int], closing: set[int]) -> bool:
+    """Whether `place` begins a further item of a list that ends in "or": "no fever, rash or headache"."""
+    while place in starts:
+        place = starts[place]
+        if place in closing:
+            return True
+        if place >= len(reading.tokens) or not reading.tokens[place].after_break:
+            return False
+    return False
 
 
 def _clauses(reading: Reading, mentions: list[Mention]) -> list[int]:

@@ -95,7 +95,9 @@ class RuleBook:
         self._reader = reader
         names = words.names()
         compounds = {name: [parse_pattern(text, names) for text in texts] for name, texts in words.compounds.items()}
-        made_of = {name: set().union(*(_concepts(pattern) for pattern in patterns)) & compounds.keys() for name, patterns in compounds.items()}
+        made_of = {
+            name: {part for pattern in patterns for part in _concepts(pattern) & compounds.keys()} for name, patterns in compounds.items()
+        }
         self._compounds = {name: compounds[name] for name in TopologicalSorter(made_of).static_order()}
         self._ways: dict[str, list[_Way]] = {}
         for rule in rules:
@@ -138,11 +140,11 @@ class RuleBook:
         return "ADMIN" if board.has("admin") and not board.has("clinical_wish") else "ROUTINE"
 
     def _fires(self, board: _Board, words: Words, reading: Reading, day: date | None) -> Iterable[tuple[RedFlag, RedFlagRule]]:
-        for concept in board.concepts():
-            for way in self._ways.get(concept, ()):
-                if day is not None and not way.rule.holds_on(day):
-                    continue
-                if (found := board.match(way.pattern)) is not None:
+        ways = {id(way): way for concept in board.concepts() for way in self._ways.get(concept, ())}
+        for way in ways.values():
+            if day is None or way.rule.holds_on(day):
+                found = board.match(way.pattern)
+                if found is not None:
                     spans = _spans(found, reading)
                     yield RedFlag(way.rule.id, way.to, tuple(words.original[a:b] for a, b in spans), spans), way.rule
 
@@ -166,8 +168,7 @@ class _Board:
         for mention in mentions:
             self._places.setdefault(mention.concept, []).append(mention)
         for name, patterns in compounds.items():
-            wholes = {Mention(min(found)[0], max(m.last for m in found), name) for pattern in patterns for found in self._fills(pattern.terms[0])}
-            if wholes:
+            if wholes := {_whole(found, name) for pattern in patterns for found in self._fills(pattern.terms[0])}:
                 self._places[name] = sorted(wholes)
 
     def concepts(self) -> tuple[str, ...]:
@@ -178,7 +179,7 @@ class _Board:
 
     def match(self, pattern: Pattern) -> list[Mention] | None:
         """Mentions that fill the pattern, or None."""
-        if any(concept in self._places for concept in pattern.absent):
+        if not self._places.keys().isdisjoint(pattern.absent) or not all(map(self._can_fill, pattern.terms)):
             return None
         found: list[Mention] = []
         for term in pattern.terms:
@@ -190,9 +191,9 @@ class _Board:
 
     def _fills(self, term: tuple[tuple[str, ...], ...]) -> Iterator[list[Mention]]:
         """The mentions that fill a term, for each place of its first part that has the others near."""
-        others = [self._of(part) for part in term[1:]]
-        if not all(others):
+        if not self._can_fill(term):
             return
+        others = [self._of(part) for part in term[1:]]
         for mention in self._of(term[0]):
             chosen = [mention]
             for candidates in others:
@@ -202,10 +203,17 @@ class _Board:
             else:
                 yield chosen
 
+    def _can_fill(self, term: tuple[tuple[str, ...], ...]) -> bool:
+        return not any(map(self._places.keys().isdisjoint, term))
+
     def _of(self, concepts: tuple[str, ...]) -> list[Mention]:
         if len(concepts) == 1:
             return self._places.get(concepts[0], [])
         return sorted(m for concept in concepts for m in self._places.get(concept, ()))
+
+
+def _whole(found: list[Mention], name: str) -> Mention:
+    return Mention(min(m.first for m in found), max(m.last for m in found), name)
 
 
 def _closest(mention: Mention, candidates: list[Mention]) -> Mention | None:

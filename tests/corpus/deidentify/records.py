@@ -15,11 +15,54 @@ import yaml
 from bedside.knowledge.identifiers import is_valid
 
 LISTS: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "templates.yaml").read_text(encoding="utf-8"))
+_TITLES = {"titled": "Mrs ", "doctor": "Dr "}
 _PLACE = re.compile(r"\{([A-Z_]+)(?:\.(\w+))?\}")
-_ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
-_TENS = "_ _ twenty thirty forty fifty sixty seventy eighty ninety".split()
-_NTH = "_ first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth".split()
-_MONTHS = "January February March April May June July August September October November December".split()
+_ONES = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS = ["_", "_", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_NTH = [
+    "_",
+    "first",
+    "second",
+    "third",
+    "fourth",
+    "fifth",
+    "sixth",
+    "seventh",
+    "eighth",
+    "ninth",
+    "tenth",
+    "eleventh",
+    "twelfth",
+    "thirteenth",
+    "fourteenth",
+    "fifteenth",
+    "sixteenth",
+    "seventeenth",
+    "eighteenth",
+    "nineteenth",
+]
+_MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +89,7 @@ def _filled(name: str, template: str, draw: random.Random, spoken: bool) -> Made
     for place in _PLACE.finditer(template):
         type_, form = place.groups()
         value = _MAKERS[type_](draw, spoken) if type_ != "NAME" else _name(form, person, draw, spoken)
-        text += template[done : place.start()]
+        text += template[done : place.start()] + _TITLES.get(form, "")
         gold.append((len(text), len(text) + len(value), type_))
         text += value
         done = place.end()
@@ -59,8 +102,8 @@ def _name(form: str, person: tuple[str, str], draw: random.Random, spoken: bool)
         "full": f"{given} {family}",
         "given": given,
         "family": family,
-        "titled": f"{draw.choice(('Mr', 'Mrs', 'Ms'))} {family}",
-        "doctor": f"Dr {given} {family}",
+        "titled": family,
+        "doctor": f"{given} {family}",
         "listed": f"{family.upper()}, {given}",
         "spelled": " ".join(family.lower().replace("-", "")),
     }[form]
@@ -83,7 +126,13 @@ def _aloud(digits: str, draw: random.Random) -> str:
         run = 1
         while run < 3 and place + run < len(digits) and digits[place + run] == digits[place] and draw.random() < 0.7:
             run += 1
-        word = draw.choice(("oh", "zero")) if digits[place] == "0" else _ONES[int(digits[place])] if digits[place].isdigit() else digits[place].lower()
+        word = (
+            draw.choice(("oh", "zero"))
+            if digits[place] == "0"
+            else _ONES[int(digits[place])]
+            if digits[place].isdigit()
+            else digits[place].lower()
+        )
         said.append(("", "double ", "triple ")[run - 1] + word)
         place += run
     return " ".join(said)
@@ -101,9 +150,30 @@ def _day(draw: random.Random, spoken: bool, first: int, last: int) -> str:
     day = date(first, 1, 1) + timedelta(days=draw.randrange((last - first) * 365))
     month = _MONTHS[day.month - 1]
     if spoken:
-        year = f"{_pairs(day.year // 100)} {_pairs(day.year % 100) if day.year % 100 > 9 else 'oh ' + _ONES[day.year % 100]}" if day.year < 2000 else f"two thousand and {_pairs(day.year % 100)}"
-        return draw.choice((f"the {_ordinal(day.day)} of {month.lower()} {year}", f"{month.lower()} {_ordinal(day.day)} {year}", f"the {_ordinal(day.day)} of the {_ordinal(day.month)} {year}"))
-    return draw.choice((f"{day:%d/%m/%Y}", f"{day.day}.{day.month}.{day.year}", f"{day.day} {month} {day.year}", f"{day.day}{_ordinal_mark(day.day)} of {month[:3]} {day.year}", f"{month} {day.day}, {day.year}", f"{day:%d-%b-%Y}", f"{day:%Y-%m-%d}", f"{day:%d/%m/%y}"))
+        year = (
+            f"{_pairs(day.year // 100)} {_pairs(day.year % 100) if day.year % 100 > 9 else 'oh ' + _ONES[day.year % 100]}"
+            if day.year < 2000
+            else f"two thousand and {_pairs(day.year % 100)}"
+        )
+        return draw.choice(
+            (
+                f"{_ordinal(day.day)} of {month.lower()} {year}",
+                f"{month.lower()} {_ordinal(day.day)} {year}",
+                f"{_ordinal(day.day)} of the {_ordinal(day.month)} {year}",
+            )
+        )
+    return draw.choice(
+        (
+            f"{day:%d/%m/%Y}",
+            f"{day.day}.{day.month}.{day.year}",
+            f"{day.day} {month} {day.year}",
+            f"{day.day}{_ordinal_mark(day.day)} of {month[:3]} {day.year}",
+            f"{month} {day.day}, {day.year}",
+            f"{day:%d-%b-%Y}",
+            f"{day:%Y-%m-%d}",
+            f"{day:%d/%m/%y}",
+        )
+    )
 
 
 def _ordinal_mark(day: int) -> str:
@@ -138,7 +208,11 @@ def _phone(draw: random.Random, spoken: bool) -> str:
 def _medicare(draw: random.Random, spoken: bool) -> str:
     stem = draw.choice("23456") + _digits(draw, 7)
     number = _valid(draw, "id.medicare", lambda: stem + str(draw.randrange(10)) + "1")
-    return _aloud(number, draw) if spoken else draw.choice((number, f"{number[:4]} {number[4:9]} {number[9]}", f"{number[:4]} {number[4:9]} {number[9]} / 2"))
+    return (
+        _aloud(number, draw)
+        if spoken
+        else draw.choice((number, f"{number[:4]} {number[4:9]} {number[9]}", f"{number[:4]} {number[4:9]} {number[9]} / 2"))
+    )
 
 
 def _email(draw: random.Random, spoken: bool) -> str:
@@ -162,8 +236,12 @@ _MAKERS: dict[str, _Maker] = {
     "EMAIL": _email,
     "MEDICARE": _medicare,
     "IHI": lambda draw, spoken: _valid(draw, "id.ihi", lambda: "800360" + _digits(draw, 10)),
-    "PROVIDER_NUMBER": lambda draw, spoken: _valid(draw, "id.provider", lambda: _digits(draw, 6) + draw.choice("0123456789ABCDEF") + draw.choice("YXWTLKJHFBA")),
-    "TFN": lambda draw, spoken: "{0[0]}{0[1]}{0[2]} {0[3]}{0[4]}{0[5]} {0[6]}{0[7]}{0[8]}".format(_valid(draw, "id.tfn", lambda: _digits(draw, 9))),
+    "PROVIDER_NUMBER": lambda draw, spoken: _valid(
+        draw, "id.provider", lambda: _digits(draw, 6) + draw.choice("0123456789ABCDEF") + draw.choice("YXWTLKJHFBA")
+    ),
+    "TFN": lambda draw, spoken: "{0[0]}{0[1]}{0[2]} {0[3]}{0[4]}{0[5]} {0[6]}{0[7]}{0[8]}".format(
+        _valid(draw, "id.tfn", lambda: _digits(draw, 9))
+    ),
     "ABN": lambda draw, spoken: _valid(draw, "id.abn", lambda: "5" + _digits(draw, 10)),
     "DVA": lambda draw, spoken: _either(draw.choice("NVQWST") + "X" + _digits(draw, 6), draw, spoken),
     "CRN": lambda draw, spoken: _either(_digits(draw, 9) + draw.choice("ABCHJKLSTVX"), draw, spoken),
@@ -172,5 +250,7 @@ _MAKERS: dict[str, _Maker] = {
     "HEALTH_FUND": lambda draw, spoken: _digits(draw, 8),
     "LICENCE": lambda draw, spoken: _digits(draw, 8),
     "DEVICE": lambda draw, spoken: draw.choice(("RNB", "PJN", "BLC")) + _digits(draw, 6) + "H",
-    "VEHICLE": lambda draw, spoken: f"{draw.choice(('BQX', 'CKR', 'DZL'))}{draw.choice((' ', '-', ''))}{draw.randrange(10)}{draw.randrange(10)}{draw.choice('ABHJ')}",
+    "VEHICLE": lambda draw, spoken: (
+        f"{draw.choice(('BQX', 'CKR', 'DZL'))}{draw.choice((' ', '-', ''))}{draw.randrange(10)}{draw.randrange(10)}{draw.choice('ABHJ')}"
+    ),
 }

@@ -23,13 +23,18 @@ _CUED = re.compile(
     re.IGNORECASE,
 )
 _YEARS = re.compile(r"(?:19|20)\d\d[\s\-](?:19|20)\d\d")
-_EMAIL = re.compile(r"[\w.+\-%']+@[\w\-]+(?:\.[\w\-]+)*\.\w{2,}", re.ASCII)
+_EMAIL = re.compile(r"(?<![\w.+\-%'])[\w.+\-%']{1,64}@[\w\-]{1,63}(?:\.[\w\-]{1,63}){0,8}\.\w{2,}", re.ASCII)
 _HANDLE = re.compile(r"(?<![\w.])@[A-Za-z_]\w{2,}")
 _URL = re.compile(
-    r"(?:https?://|ftp://|www\.)\S+|(?:[a-z0-9\-]+\.)+(?:com|net|org|edu|gov|info|io)(?:\.[a-z]{2})?\b(?:/\S*)?|(?:[a-z0-9\-]+\.)+[a-z]{2,3}/\S+", re.IGNORECASE
+    r"(?:https?://|ftp://|www\.)\S+"
+    r"|(?<![a-z0-9.\-])(?:[a-z0-9\-]{1,63}\.){1,8}(?:(?:com|net|org|edu|gov|info|io)(?:\.[a-z]{2})?\b(?:/\S*)?|(?:[a-z]{2,3})/\S+)",
+    re.IGNORECASE,
 )
 _IP4 = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\d.]\d|\d)")
-_IP6 = re.compile(r"(?<![\w:])(?:(?:[0-9a-f]{1,4}:){4,7}[0-9a-f]{1,4}|(?:[0-9a-f]{1,4}:){1,6}:(?:[0-9a-f]{1,4}:?){1,6}|(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2})(?![\w:])", re.IGNORECASE)
+_IP6 = re.compile(
+    r"(?<![\w:])(?:(?:[0-9a-f]{1,4}:){4,7}[0-9a-f]{1,4}|(?:[0-9a-f]{1,4}:){1,6}:(?:[0-9a-f]{1,4}:?){1,6}|(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2})(?![\w:])",
+    re.IGNORECASE,
+)
 _TRAILING = ".,;:!?"
 
 
@@ -53,15 +58,17 @@ def find_contacts(reading: Reading) -> Iterator[Span]:
     for place in reading.codes:
         if text[place - 1 : place] not in (".", "/") or not place:
             found = _NUMBER.match(text, place)
-            if found and not _YEARS.fullmatch(found.group()) and _private(found.group()):
+            if found and not _YEARS.fullmatch(found.group()) and is_private(found.group()):
                 yield Span(*found.span(), "PHONE", 0.85, "contacts")
     for place in reading.numbers:
         if found := _IP4.match(text, place):
             yield Span(*found.span(), "IP", 0.98, "contacts")
     for type_, _, end in _cues().find(reading):
         found = _CUED.match(text, reading.words[end - 1].end)
-        if found and _private(found.group(1)):
-            yield Span(*found.span(1), type_, 0.9, "contacts")
+        if found and is_private(found.group(1)):
+            # The number ends where one of a known look does; what is cued alone may run on into the next.
+            whole = _NUMBER.match(text, found.start(1))
+            yield Span(found.start(1), whole.end() if whole else found.end(1), type_, 0.9, "contacts")
 
 
 def _addresses(text: str) -> Iterator[Span]:
@@ -94,5 +101,6 @@ _STOP = re.compile(r"[.:](?=[A-Za-z/])(?<=\w.)")
 _END = re.compile(r"[\s<>\"')\]]")
 
 
-def _private(number: str) -> bool:
+def is_private(number: str) -> bool:
+    """Whether a number is that of no published helpline."""
     return re.sub(r"\D", "", number) not in _published()

@@ -23,17 +23,40 @@ _NUMERIC = re.compile(
 _NOT_A_DOSE = r"(?![\d:%]|\s?(?:mg|ml|mcg|am|pm|times|days?|weeks?|months?|years?)\b)"
 _DAY_FIRST = re.compile(rf"{_DAY}(?:st|nd|rd|th)?{_OF}\b{_MONTH}(?:{_OF}(?:{_YEAR}|{_SHORT_YEAR}{_NOT_A_DOSE}))?", re.IGNORECASE)
 _MONTH_FIRST = re.compile(
-    rf"{_MONTH}(?:\s?(?:the\s)?{_DAY}(?:st|nd|rd|th)?(?!\.\d){_NOT_A_DOSE}(?:[\s,]{{1,3}}(?:of\s)?{_YEAR})?|(?:\s?of|,)?\s?(?:in\s)?{_YEAR}(?!\d))", re.IGNORECASE
+    rf"{_MONTH}(?:\s?(?:the\s)?{_DAY}(?:st|nd|rd|th)?(?!\.\d){_NOT_A_DOSE}(?:[\s,]{{1,3}}(?:of\s)?{_YEAR})?|(?:\s?of|,)?\s?(?:in\s)?{_YEAR}(?!\d))",
+    re.IGNORECASE,
 )
-_ORDINALS = re.compile(rf"{_DAY}(?:st|nd|rd|th)\s(?:of\s)?the\s(?:1[0-2]|[1-9])(?:st|nd|rd|th)?(?!\d)(?:[\s,/]+(?:of\s|in\s)?(?:{_YEAR}|{_SHORT_YEAR}))?", re.IGNORECASE)
-_EVENT = re.compile(rf"[\s:]+(?:the\s)?({_DAY}[/.]{_DAY}|{_DAY}(?:st|nd|rd|th))(?![\d/.%]|\s?(?:mg|ml|of the month|day|week|time|floor|dose|line|toe|finger))", re.IGNORECASE)
+_ORDINALS = re.compile(
+    rf"{_DAY}(?:st|nd|rd|th)\s(?:of\s)?the\s(?:1[0-2]|[1-9])(?:st|nd|rd|th)?(?!\d)(?:[\s,/]+(?:of\s|in\s)?(?:{_YEAR}|{_SHORT_YEAR}))?",
+    re.IGNORECASE,
+)
+_EVENT = re.compile(
+    rf"[\s:]+(?:the\s)?({_DAY}[/.]{_DAY}|{_DAY}(?:st|nd|rd|th))(?![\d/.%]|\s?(?:mg|ml|of the month|day|week|time|floor|dose|line|toe|finger))",
+    re.IGNORECASE,
+)
 _LOOSE = re.compile(r"(?:[\s:=.,\-–(]|\b(?:is|was|it's|its|on|the|um|uh|of|my|a)\b)*(\d[\d\s/.,\-]{2,14}\d)(?!\d)", re.IGNORECASE)
 _OLD = re.compile(r"(?:9\d|1[01]\d|12[0-5])(?=[\s-]{0,2}(?:years?|yrs?|y/?o\b|yo[mf]?\b|y\.o))", re.IGNORECASE)
 _AGED = re.compile(r"(?:\s(?:of|is))?:?\s(9\d|1[01]\d|12[0-5])(?![\d.%/])")
 _CUES = Phrases(
     {
         "birth": ("dob", "d o b", "date of birth", "birth date", "birthdate", "birthday", "born", "birth"),
-        "event": ("on", "dated", "date", "seen", "since", "due", "lmp", "edd", "from", "until", "till", "by", "d/c", "admitted", "discharged"),
+        "event": (
+            "on",
+            "dated",
+            "date",
+            "seen",
+            "since",
+            "due",
+            "lmp",
+            "edd",
+            "from",
+            "until",
+            "till",
+            "by",
+            "d/c",
+            "admitted",
+            "discharged",
+        ),
         "aged": ("age", "aged", "turned", "turning"),
         "month": (*MONTHS, *(month[:3] for month in MONTHS), "sept"),
     }

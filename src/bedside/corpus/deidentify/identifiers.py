@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
+from bedside.corpus.deidentify.contacts import is_private
 from bedside.corpus.deidentify.data import read_yaml
 from bedside.corpus.deidentify.phrases import Phrases
 from bedside.corpus.deidentify.reading import Reading
@@ -22,7 +23,10 @@ _FILLER = re.compile(
 _FEWEST_DIGITS = {"MEDICARE": 1, "VEHICLE": 1}
 _INSIDE = frozenset("0123456789.$/")
 _YEARS = re.compile(r"(?:19|20)\d\d(?:[\s\-/](?:19|20)\d\d)+")
-_LONG = re.compile(r"(?:[A-Z]{1,4}[\s-]?)?(?:\d{7,}|\d{3,6}(?:[ \-]\d{3,6}){1,5}|\d{4,}[/\-]\d{4,})(?![\w]|[.,]\d)[A-Z]?|(?=[A-Z0-9\-]*\d[A-Z0-9\-]*\d[A-Z0-9\-]*\d[A-Z0-9\-]*\d)(?=[A-Z0-9\-]*[A-Z])[A-Z0-9]{2,}(?:-[A-Z0-9]+)*(?<=[A-Z0-9]{6})(?![\w-])")
+_LONG = re.compile(
+    r"(?:[A-Z]{1,4}[\s-]?)?(?:\d{7,}|\d{3,6}(?:[ \-]\d{3,6}){1,5}|\d{4,}[/\-]\d{4,})(?![\w]|[.,]\d)[A-Z]?"
+    r"|(?=(?:[A-Z\-]{0,8}\d){4})(?=[0-9\-]{0,16}[A-Z])[A-Z0-9]{2,40}(?:-[A-Z0-9]{1,20}){0,6}(?![\w-])"
+)
 
 
 @dataclass(frozen=True)
@@ -50,14 +54,19 @@ def find_identifiers(reading: Reading) -> Iterator[Span]:
     yield from _cued(reading)
     text = reading.text
     rules = [(type_, rule.bare, rule.check) for type_, rule in _rules()[1].items() if rule.bare]
+    done = 0
     for place in sorted({*reading.codes, *reading.numbers}):
-        if text[place - 1 : place] in _INSIDE and place:
+        if (text[place - 1 : place] in _INSIDE and place) or place < done:
             continue
         for type_, bare, check in rules:
             found = bare.match(text, place)
             if found and (check is None or _holds(check, found.group())):
                 yield Span(*found.span(), type_, 0.97 if check else 0.88, "identifiers")
-        if (found := _LONG.match(text, place)) and not _YEARS.fullmatch(found.group()):
+        found = _LONG.match(text, place)
+        if found is None:
+            continue
+        done = found.end()
+        if not _YEARS.fullmatch(found.group()) and is_private(found.group()):
             yield Span(*found.span(), "NUMBER", 0.5, "identifiers")
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from bedside.corpus.deidentify.data import read_lines, read_words, read_yaml
 from bedside.corpus.deidentify.phrases import Phrases
@@ -15,17 +16,44 @@ from bedside.corpus.deidentify.words import CLINICAL, NAME, NEVER, ORDINARY, cli
 
 _STATE = r"(?:n\.?s\.?w\b\.?|v\.?i\.?c\b\.?|q\.?l\.?d\b\.?|tas\b|s\.?a\b\.?|w\.?a\b\.?|a\.?c\.?t\b\.?|n\.?t\b\.?|new south wales|victoria|queensland|tasmania|south australia|western australia|australian capital territory|northern territory)"
 _NOT_IN_STREET = (
-    r"(?:on|the|in|at|to|of|and|or|for|from|a|an|my|his|her|down|up|by|per|with|days?|weeks?|months?|years?|hours?|hrs?|minutes?|mins?|seconds?|mg|mcg|ml|kg|cm|mm|times|tablets?|tabs?|caps?|puffs?|drops?|units?|doses?|yo|old|is|was|has|i|he|she|we|it|they|then|than|"
-    r"nocte|mane|bd|tds|am|pm|into|along|off|after|before|daily|people|kids|children|blocks?|metres?|km|kms|good|big|long)"
+    r"(?:on|the|in|at|to|of|and|or|for|from|a|an|my|his|her|down|up|by|per|with|days?|weeks?|months?|years?|hours?|hrs?|minutes?|mins?|seconds?|mg|mcg|ml|kg|cm|mm|times|tablets?|tabs?|caps?|puffs?|drops?|units?|doses?|yo|is|was|has|i|he|she|we|it|they|then|than|"
+    r"nocte|mane|bd|tds|am|pm|into|along|off|after|before|daily|people|kids|children|blocks?|metres?|km|kms)"
 )
 _UNIT = r"(?:(?:unit|apartment|apt\.?|flat|suite|ste\.?|shop|lot|level|villa|townhouse|room|floor|u|no\.?|number)\s?\#?\d{1,5}\s?[a-z]?\b[\s,/]{0,3}(?:(?:slash|level \d+|of|at)\b[\s,]*)?)"
 _NUMBER = r"\d{1,5}[a-z]?(?:\s?[/\-–]\s?\d{1,5}[a-z]?|\sslash\s\d{1,5}[a-z]?)?"
-_TAIL = re.compile(rf"[\s,.]{{0,4}}(?:in\s|at\s)?(?P<place>(?:[^\W\d_][\w'’\-]*[ ]?){{0,4}}?)[\s,.\-]{{0,4}}\b(?P<state>{_STATE})?[\s,.]{{0,3}}(?:(?:postcode|post code|p/c)\s(?:is\s)?)?(?P<code>(?<!\d)\d{{4,5}}(?:-\d{{4}})?(?![\d/]|[.,]\d|\s?(?:mg|mcg|ml|units)\b))?", re.IGNORECASE)
+_CODE_AT = r"(?<!\d)\d{4,5}(?:-\d{4})?(?![\d/]|[.,]\d|\s?(?:mg|mcg|ml|units)\b)"
+_TAIL = re.compile(
+    rf"[\s,.]{{0,4}}(?:in\s|at\s)?(?P<place>(?:[^\W\d_][\w'’\-]*[ ]?){{0,4}}?)[\s,.\-]{{0,4}}\b(?:{_STATE}(?:[\s,.]{{0,3}}(?:(?:postcode|post code|p/c)\s(?:is\s)?)?{_CODE_AT})?|{_CODE_AT})",
+    re.IGNORECASE,
+)
 _BOX = re.compile(r"\s?(?:number\s)?\d+\b")
 _POSTCODE = re.compile(r"(?:[\s:]|\b(?:is|number)\b)*(\d{4,5}(?:-\d{4})?)\b", re.IGNORECASE)
 _CODE = re.compile(r"\.?[\s,]{1,3}\d{4}\b(?![.,]\d)")
+_LEADS_TO_PLACE = frozenset(("in", "from", "near", "around", "outside"))
+_BETWEEN = re.compile(r"[\s,.]{0,3}(?:(?:in|at)\s)?", re.IGNORECASE)
+_HOUSE = re.compile(r"(?<![\w.$/])\d{1,5}[a-z]?(?:[/\-]\d{1,5})?\s[A-Z][^\d\n.;:]*\Z")
 _OF = re.compile(r"\sof\s(?:[A-Z][\w'’-]+\s?){1,3}")
-_BEFORE_PLACE = frozenset("in from at near to around live lives lived outside moved visiting suburb town city via of".split())
+_BEFORE_PLACE = frozenset(
+    [
+        "in",
+        "from",
+        "at",
+        "near",
+        "to",
+        "around",
+        "live",
+        "lives",
+        "lived",
+        "outside",
+        "moved",
+        "visiting",
+        "suburb",
+        "town",
+        "city",
+        "via",
+        "of",
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -95,15 +123,41 @@ def find_addresses(reading: Reading) -> Iterator[Span]:
             yield Span(place, _tail_end(reading, found.end()), "ADDRESS", 0.9, "places")
 
 
+def state_of(address: str) -> tuple[str, str]:
+    """(postcode, state) to stand in for those of an address: the state it names or its postcode is of, and the postcode of its capital."""
+    lower = address.lower()
+    named = next(
+        (short for short, spellings in _states().items() if any(re.search(rf"\b{name}\b", lower) for name in spellings["names"])), None
+    )
+    code = re.search(r"\b(\d{4})\W*$", address)
+    by_code = code and next((short for short, one in _states().items() if code[1][0] in one["first"]), None)
+    state = named or by_code
+    return (_states()[state]["capital"] if code and state else "", named or "")
+
+
+@cache
+def _states() -> dict[str, dict[str, Any]]:
+    states: dict[str, dict[str, Any]] = read_yaml("states.yaml")
+    return states
+
+
 def _place_start(reading: Reading, index: int) -> int:
     """Where the name of the place before a state and postcode begins: at most three words, capitalised ones if any are."""
     words = reading.words
     first = index
-    while first and index - first < 3 and words[first].gap.strip(" ,\n") == "" and len(words[first].gap) < 4 and (words[first - 1].capital or not reading.cased):
+    while (
+        first
+        and index - first < 3
+        and words[first].gap.strip(" ,\n") == ""
+        and len(words[first].gap) < 4
+        and (words[first - 1].capital or not reading.cased)
+    ):
         if words[first - 1].bits & NEVER and not words[first - 1].capital:
             break
         first -= 1
-    return words[first].start
+    start = words[first].start
+    number = _HOUSE.search(reading.text, max(0, start - 40), start)
+    return number.start() if number else start
 
 
 def _tail_end(reading: Reading, end: int) -> int:
@@ -111,28 +165,28 @@ def _tail_end(reading: Reading, end: int) -> int:
     words = reading.words
     index = reading.index_at(end)
     tail = _TAIL.match(reading.text, end)
-    if tail and (tail["code"] or tail["state"]) and not any(word in _BEFORE_PLACE for word in tail["place"].lower().split()):
-        return tail.end("code" if tail["code"] else "state")
+    if tail and not any(word in _BEFORE_PLACE for word in tail["place"].lower().split()):
+        return tail.end()
     skipped = index + (index < len(words) and words[index].key in ("in", "at"))
-    if skipped < len(words) and (count := locality_at(words, skipped)) and not words[skipped].gap.strip(" ,\n.") and words[skipped].start - end < 6:
+    if skipped < len(words) and (count := locality_at(words, skipped)) and _BETWEEN.fullmatch(reading.text, end, words[skipped].start):
         last = words[skipped + count - 1].end
-        return _tail_end(reading, last) if reading.text[last : last + 2].strip(" ,") else _stated_end(reading, last)
+        return last if (tail := _TAIL.match(reading.text, last)) is None or tail["place"] else tail.end()
     return end
 
 
-def _stated_end(reading: Reading, end: int) -> int:
-    tail = _TAIL.match(reading.text, end)
-    return tail.end("code" if tail["code"] else "state") if tail and not tail["place"] and (tail["code"] or tail["state"]) else end
-
-
 def find_localities(reading: Reading) -> Iterator[Span]:
-    """Towns and suburbs of the gazetteer; one that is an ordinary word too needs its capital and a word such as "in" before it."""
+    """Towns and suburbs of the gazetteer, and unknown words behind "in" or "from".
+
+    A town that is an ordinary word too needs its capital and such a word before it.
+    """
     words, known = reading.words, _localities()
     done = 0
     for index, word in enumerate(words):
         if index >= done and word.key in known and (count := locality_at(words, index)) and _is_place(words, index, count):
             done = index + count
             yield Span(word.start, words[done - 1].end, "LOCATION", 0.8, "places")
+        elif index >= done and not word.bits and len(word.key) > 4 and index and words[index - 1].key in _LEADS_TO_PLACE and word.close:
+            yield Span(word.start, word.end, "LOCATION", 0.5, "places")
 
 
 def _is_place(words: tuple[Word, ...], index: int, count: int) -> bool:
@@ -152,7 +206,7 @@ def _is_place(words: tuple[Word, ...], index: int, count: int) -> bool:
 @cache
 def _facilities() -> tuple[Phrases, dict[str, frozenset[str]]]:
     table = read_yaml("facilities.yaml")
-    return Phrases({"kind": table["kinds"], "known": table["known"]}), {key: frozenset(map(str, table[key])) for key in ("nobodys", "named")}
+    return Phrases({"kind": table["kinds"], "known": table["known"]}), {key: frozenset(table[key]) for key in ("stops", "nobodys", "named")}
 
 
 def find_facilities(reading: Reading) -> Iterator[Span]:
@@ -165,25 +219,27 @@ def find_facilities(reading: Reading) -> Iterator[Span]:
         if label == "known":
             yield Span(words[first].start, end, "FACILITY", 0.85, "places")
             continue
-        while first and last - first < 6 and _belongs(words, first, last, sets["nobodys"]):
+        while first and last - first < 6 and _belongs(words, first, last, sets["stops"]):
             first -= 1
         while first < last and words[first].key in sets["nobodys"]:
             first += 1
         own = words[first:last]
-        if any(word.capital if reading.cased else not word.bits & ORDINARY or word.key in sets["named"] for word in own):
+        if own and (
+            behind - last > 1
+            or any(word.capital if reading.cased else not word.bits & ORDINARY or word.key in sets["named"] for word in own)
+        ):
             yield Span(own[0].start, end, "FACILITY", 0.8, "places")
         elif reading.cased and (of := _OF.match(reading.text, end)):
             yield Span(words[last].start, of.end(), "FACILITY", 0.75, "places")
 
 
-def _belongs(words: tuple[Word, ...], first: int, last: int, nobodys: frozenset[str]) -> bool:
+def _belongs(words: tuple[Word, ...], first: int, last: int, stops: frozenset[str]) -> bool:
     """Whether the word before `first` is part of the facility's name."""
     word, next_ = words[first - 1], words[first] if first < len(words) else None
     if next_ is not None and not next_.close and next_.gap.strip(" '’s&"):
         return False
     if word.capital:
-        return word.key not in ("i", "the", "at", "in")
+        return word.key not in stops
     if any(one.capital for one in words[first:last]):
         return word.key in ("of", "and", "the", "for") and first > 1 and words[first - 2].capital
-    return word.key not in nobodys and not (word.bits & NEVER and word.key not in ("south", "north", "east", "west", "street", "road", "point")) and last - first < 4
-
+    return word.key not in stops and last - first < 4

@@ -14,6 +14,7 @@ from bedside.corpus.deidentify.words import bits_of
 from bedside.safety.text import fold
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’ʼ`\-‐‑][^\W\d_]+)*")
+_ABBREVIATED = frozenset(("dr", "mr", "mrs", "ms", "st", "prof", "rev", "sr", "jr"))
 _DIGITS = re.compile(r"\d+")
 _POSSESSIVE = re.compile(r"['’]s$")
 
@@ -28,7 +29,7 @@ class Word(NamedTuple):
         start: place of its first character.
         end: one past its last, the possessive ending left out.
         bits: what it can be (`words.bits_of`).
-        gap: what stands between it and the word before.
+        gap: what stands between it and the word before, without the stop of an initial or a title.
         capital: whether it begins with a capital.
     """
 
@@ -48,8 +49,8 @@ class Word(NamedTuple):
 
     @property
     def close(self) -> bool:
-        """Whether nothing but white space, or a stop behind an initial or a title, parts it from the word before."""
-        return self.gap in (" ", ". ", ".", "  ", "-") or (len(self.gap) < 4 and not self.gap.strip(" .\t"))
+        """Whether nothing but white space parts it from the word before."""
+        return self.gap == " " or (len(self.gap) < 4 and not self.gap.strip(" \t-"))
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,14 @@ class Reading:
         """The view's text in lower case, character for character."""
         lower = self.text.lower()
         # A few letters, such as İ, become two in lower case.
-        return lower if len(lower) == len(self.text) else "".join(low if len(low := letter.lower()) == 1 else letter for letter in self.text)
+        return (
+            lower if len(lower) == len(self.text) else "".join(low if len(low := letter.lower()) == 1 else letter for letter in self.text)
+        )
 
     @cached_property
     def words(self) -> tuple[Word, ...]:
         """All words, in order."""
-        words = []
+        words: list[Word] = []
         last = 0
         whole = self.text
         for match in _WORD.finditer(whole):
@@ -86,7 +89,10 @@ class Reading:
                 ending = _POSSESSIVE.search(text)
                 text = text[: ending.start()] if ending else text
                 key = said.removesuffix("'s")
-            words.append(Word(text, key, said, start, start + len(text), bits_of(key), whole[last:start], text[0].isupper()))
+            gap = whole[last:start]
+            if gap[:1] == "." and words and (len(words[-1].text) == 1 or words[-1].key in _ABBREVIATED):
+                gap = gap[1:] or " "
+            words.append(Word(text, key, said, start, start + len(text), bits_of(key), gap, text[0].isupper()))
             last = end
         return tuple(words)
 
@@ -111,9 +117,8 @@ class Reading:
 
     @cached_property
     def cased(self) -> bool:
-        """Whether capitals tell anything: some words have one, and most have none."""
-        capitals = sum(word.capital for word in self.words if word.key != "i")
-        return 0 < capitals < 0.7 * len(self.words) or (0 < capitals and len(self.words) < 8)
+        """Whether capitals tell anything: some word begins with one and goes on in lower case."""
+        return any(word.capital and not word.text.isupper() and word.key != "i" for word in self.words)
 
     def original_span(self, span: Span) -> Span:
         """A span of the view as a span of the original."""
@@ -132,6 +137,6 @@ def _code_start(text: str, place: int) -> int:
         start -= 1
     if start < place:
         return start
-    while start and place - start < 3 and text[start - 1] in "(+":
-        start -= 1
+    for mark in "(+":
+        start -= text[start - 1 : start] == mark
     return start

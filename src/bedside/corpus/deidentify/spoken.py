@@ -1,9 +1,9 @@
 """Speech as it would be written: numbers, ordinals, years and email addresses, so that one set of patterns reads clinic notes and transcripts.
 
-    oh four one two triple five one two three     0412555123
-    the third of march nineteen sixty two         the 3rd of march 1962
-    forty two wattle street                       42 wattle street
-    jo dot lee at example dot com                 jo.lee@example.com
+oh four one two triple five one two three     0412555123
+the third of march nineteen sixty two         the 3rd of march 1962
+forty two wattle street                       42 wattle street
+jo dot lee at example dot com                 jo.lee@example.com
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ from functools import cache
 from bedside.corpus.deidentify.data import read_yaml
 
 _TOKEN = re.compile(r"[a-z]+|\d+")
+_MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
+_DATE_AFTER = re.compile(rf"\s(?:of\s(?:the\b|{_MONTHS})|{_MONTHS})")
+_DATE_BEFORE = re.compile(rf"(?:(?:{_MONTHS})(?:\sthe)?|\dth of the|(?:st|nd|rd|th|day) of the|third of the|second of the|first of the)\s$")
 _FILLERS = frozenset(("um", "uh", "er", "ah", "and"))
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -62,13 +66,26 @@ class _Numerals:
 def _numerals() -> _Numerals:
     words = read_yaml("numerals.yaml")
     every = frozenset(word for group in words.values() for word in group) | {"hundred", "thousand"}
-    return _Numerals(words["singles"], words["teens"], words["tens"], words["repeats"], words["ordinals"], every | {f"{word}s" for word in words["singles"]})
+    return _Numerals(
+        words["singles"],
+        words["teens"],
+        words["tens"],
+        words["repeats"],
+        words["ordinals"],
+        every | {f"{word}s" for word in words["singles"]},
+    )
 
 
 _EMAIL = re.compile(
-    r"\b(?:[a-z0-9_]+\s+(?:dot|underscore|dash|hyphen)\s+)*[a-z0-9_.-]+\s+at\s+(?:[a-z0-9-]+\s+dot\s+)+(?:com|net|org|edu|gov|id|au|nz|uk|io)\b(?:\s+dot\s+[a-z]{2}\b)?", re.IGNORECASE
+    r"\b(?:[a-z0-9_]+\s+(?:dot|underscore|dash|hyphen)\s+){0,4}[a-z0-9_.-]+\s+at\s+(?:[a-z0-9-]+\s+dot\s+){1,4}(?:com|net|org|edu|gov|id|au|nz|uk|io)\b(?:\s+dot\s+[a-z]{2}\b)?",
+    re.IGNORECASE,
 )
-_MARKS = ((re.compile(r"\s+(?:dot|point)\s+", re.I), "."), (re.compile(r"\s+underscore\s+", re.I), "_"), (re.compile(r"\s+(?:dash|hyphen)\s+", re.I), "-"), (re.compile(r"\s+at\s+", re.I), "@"))
+_MARKS = (
+    (re.compile(r"\s+(?:dot|point)\s+", re.I), "."),
+    (re.compile(r"\s+underscore\s+", re.I), "_"),
+    (re.compile(r"\s+(?:dash|hyphen)\s+", re.I), "-"),
+    (re.compile(r"\s+at\s+", re.I), "@"),
+)
 _WEB = re.compile(r"\b(?:w\s*w\s*w|double\s?u\s+double\s?u\s+double\s?u|www)\s+dot\s+[a-z0-9-]+(?:\s+dot\s+[a-z]{2,})+\b", re.IGNORECASE)
 
 
@@ -77,7 +94,7 @@ def written(text: str) -> View:
     lower = text.lower()
     if len(lower) != len(text):
         return View(text, (), ())
-    changes = [(start, end, _number(lower[start:end])) for start, end in _runs(lower)]
+    changes = [(start, end, _number(lower[start:end])) for start, end in _runs(lower) if not _no_date(lower, start, end)]
     if " dot " in lower:
         for match in (*_EMAIL.finditer(text), *_WEB.finditer(text)):
             inside = match.group()
@@ -90,7 +107,7 @@ def written(text: str) -> View:
     pieces: list[tuple[int, int, int]] = []
     done = length = 0
     for start, end, instead in sorted(changes):
-        if start < done or instead == text[start:end]:
+        if start < done or instead == lower[start:end]:
             continue
         parts += (text[done:start], instead)
         starts.append(length + start - done)
@@ -120,6 +137,12 @@ def _runs(lower: str) -> Iterator[tuple[int, int]]:
         last = match.end()
     if begin >= 0:
         yield begin, end
+
+
+def _no_date(lower: str, start: int, end: int) -> bool:
+    """Whether the run is one ordinal ("first name", "a second opinion") with no date about it."""
+    word = lower[start:end]
+    return word in _numerals().ordinals and not (_DATE_AFTER.match(lower, end) or _DATE_BEFORE.search(lower, max(0, start - 16), start))
 
 
 def _number(run: str) -> str:

@@ -9,11 +9,13 @@ from functools import cache, lru_cache
 from bedside.corpus.deidentify.data import read_lines, read_words
 from bedside.knowledge.medicines import medicines
 
-GIVEN, SURNAME, WORD, CLINICAL, NEVER = 1, 2, 4, 8, 16
-"""Bits of what a word can be. `NEVER`: in lower case, or at the head of a sentence, it is hardly ever meant as a name."""
+GIVEN, SURNAME, WORD, CLINICAL, NEVER, SHAPED = 1, 2, 4, 8, 16, 32
+"""Bits of what a word can be. `NEVER`: in lower case, or at the head of a sentence, it is hardly ever meant as a name.
+`SHAPED`: unknown, with the ending of a clinical term; a name only behind a cue."""
 
 NAME = GIVEN | SURNAME
 ORDINARY = WORD | CLINICAL | NEVER
+_CONTRACTED = re.compile(r"'(?:t|ve|ll|re|d|m|am)$")
 _CLINICAL_ENDING = re.compile(
     r"(?:itis|osis|oses|aemia|emia|uria|pathy|ectomy|otomy|ostomy|oscopy|plasty|graphy|gram|algia|oma|megaly|trophy|plegia|paresis|penia|rrhoea|rrhea|"
     r"statin|pril|olol|sartan|prazole|cillin|mycin|cycline|floxacin|azole|vir|mab|nib|gliptin|gliflozin|glutide|tidine|dipine|oxetine|azepam|"
@@ -50,6 +52,8 @@ def _bits() -> dict[str, int]:
 @lru_cache(maxsize=100_000)
 def bits_of(word: str) -> int:
     """What a folded word can be; 0 for an unknown one. A word with hyphens is what its parts are."""
+    if _CONTRACTED.search(word):
+        return NEVER
     word = word.replace("'", "")
     bits = _bits()
     known = bits.get(word)
@@ -62,7 +66,7 @@ def bits_of(word: str) -> int:
     for ending, instead in (("s", ""), ("es", ""), ("ed", ""), ("ing", ""), ("ies", "y")):
         if word.endswith(ending) and bits.get(word.removesuffix(ending) + instead, 0) & ORDINARY:
             return WORD
-    return CLINICAL if len(word) > 5 and _CLINICAL_ENDING.search(word) else 0
+    return SHAPED if len(word) > 5 and _CLINICAL_ENDING.search(word) else 0
 
 
 @cache
