@@ -221,5 +221,17 @@ def test_every_concept_that_the_lexicon_names_exists_and_is_used() -> None:
     for quantity in words.quantities.values():
         used |= {*quantity.after, *quantity.before}
     assert used - names == set()
-    structural = {"benign", "negator", "list_close", "pseudo_negation", "transparent", "barrier", "subject", "at_present", "admin", "clinical_wish", *words.markers}
+    structural = {
+        "benign",
+        "negator",
+        "list_close",
+        "pseudo_negation",
+        "transparent",
+        "barrier",
+        "subject",
+        "at_present",
+        "admin",
+        "clinical_wish",
+        *words.markers,
+    }
     assert names - used - structural == set()

@@ -19,11 +19,14 @@ from typing import Any
 from rich.console import Console
 
 from bedside.corpus.conversation import Conversation
+from bedside.corpus.deidentify import Surrogates
+from bedside.corpus.deidentify.files import STAGE as DEIDENTIFY
+from bedside.corpus.deidentify.files import Settings, deidentify_text
 from bedside.corpus.sources import read_source
 from bedside.corpus.synthesis.grammar import CallerGrammar, Template, Turn, turns
 from bedside.engine.understanding import normalise
 from bedside.errors import SourceError
-from bedside.recipe.models import Corpus, Endpoint, Recipe, Source
+from bedside.recipe.models import Endpoint, Recipe, Source
 from bedside.workspace.files import write_jsonl
 from bedside.workspace.ledger import DropLedger
 
@@ -49,7 +52,7 @@ def curate(recipe: Recipe, recipe_folder: Path, suite_texts: frozenset[str], out
     """
     ledger = DropLedger()
     missing: list[str] = []
-    conversations = list(_conversations(recipe.corpus, recipe_folder, suite_texts, ledger, missing, console))
+    conversations = list(_conversations(recipe, recipe_folder, suite_texts, ledger, missing, console))
     ledger.check_share(recipe.corpus.max_dropped_share)
     made = list(_turns(recipe, recipe_folder, suite_texts, ledger)) if recipe.corpus.synthesis else []
     if recipe.corpus.endpoint:
@@ -71,8 +74,9 @@ def curate(recipe: Recipe, recipe_folder: Path, suite_texts: frozenset[str], out
 
 
 def _conversations(
-    corpus: Corpus, folder: Path, suite: frozenset[str], ledger: DropLedger, missing: list[str], console: Console
+    recipe: Recipe, folder: Path, suite: frozenset[str], ledger: DropLedger, missing: list[str], console: Console
 ) -> Iterator[tuple[Conversation, str]]:
+    corpus = recipe.corpus
     seen: dict[str, str] = {}
     for source in corpus.sources:
         path = source_path(source, folder)
@@ -84,6 +88,8 @@ def _conversations(
             source.reader, path, source=source.name, licence=source.licence, locale=source.locale, ledger=ledger, limit=source.limit
         ):
             where = conversation.provenance.where
+            if corpus.deidentify != "off":
+                conversation = _deidentified(conversation, Settings(corpus.deidentify, recipe.seed), ledger)
             if conversation.hash in seen:
                 ledger.add(
                     "deduplicate",
@@ -98,6 +104,28 @@ def _conversations(
             else:
                 seen[conversation.hash] = where
                 yield conversation, "held_out" if _draw(conversation.provenance.family) < corpus.held_out_share else "train"
+
+
+def _deidentified(conversation: Conversation, settings: Settings, ledger: DropLedger) -> Conversation:
+    """The conversation with names and identifiers replaced, in its labels too; one person keeps one surrogate in all of it."""
+    where = conversation.provenance.where
+    record = Surrogates(settings.seed, where)
+    masked: Counter[str] = Counter()
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, str):
+            text, spans = deidentify_text(value, settings, record)
+            masked.update(span.type for span in spans)
+            return text
+        if isinstance(value, dict):
+            return {key: clean(one) for key, one in value.items()}
+        return [clean(one) for one in value] if isinstance(value, list | tuple) else value
+
+    messages = tuple(m.model_copy(update={"content": clean(m.content)}) for m in conversation.messages)
+    labels = clean(conversation.labels)
+    for kind, number in masked.items():
+        ledger.add(DEIDENTIFY, "masked", kind, source=conversation.provenance.source, where=where, detail=f"{number} places")
+    return conversation.model_copy(update={"messages": messages, "labels": labels})
 
 
 def _turns(recipe: Recipe, folder: Path, suite: frozenset[str], ledger: DropLedger) -> Iterator[dict[str, Any]]:

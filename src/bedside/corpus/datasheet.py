@@ -7,7 +7,7 @@ card, the JSON-LD follows the Croissant Format Specification 1.0 (MLCommons, htt
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from importlib.resources import files
@@ -26,7 +26,9 @@ from bedside.workspace.ledger import DropLedger
 CARD, CROISSANT, PLOTS = "README.md", "croissant.json", "plots"
 SYNTHESIS = "synthesis"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
-_HUB_LICENCES = frozenset({"apache-2.0", "mit", "cc0-1.0", "cc-by-4.0", "cc-by-3.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "odbl", "bsd-3-clause"})
+_HUB_LICENCES = frozenset(
+    {"apache-2.0", "mit", "cc0-1.0", "cc-by-4.0", "cc-by-3.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "odbl", "bsd-3-clause"}
+)
 _REASONS_SHOWN = 14
 
 
@@ -87,7 +89,9 @@ class DatasheetFacts(BaseModel):
         return sum(source.kept for source in self.sources)
 
     @classmethod
-    def of(cls, recipe: Recipe, curated: Mapping[str, Any], folder: Path, *, made_on: date, version: str, commercial: bool) -> DatasheetFacts:
+    def of(
+        cls, recipe: Recipe, curated: Mapping[str, Any], folder: Path, *, made_on: date, version: str, commercial: bool
+    ) -> DatasheetFacts:
         """Facts of a corpus from its recipe, from what `curate` returned, and from the files that it wrote into `folder`."""
         named = {source.name: (source.licence, source.locale) for source in recipe.corpus.sources} | {SYNTHESIS: ("own", "en-AU")}
         kept: dict[str, Counter[str]] = {name: Counter() for name in named}
@@ -116,8 +120,22 @@ class DatasheetFacts(BaseModel):
 
 _FIELDS = {
     "conversations.jsonl": {"messages": "sc:Text", "provenance": "sc:Text", "labels": "sc:Text", "split": "sc:Text"},
-    "turns.jsonl": {"text": "sc:Text", "intents": "sc:Text", "slots": "sc:Text", "families": "sc:Text", "use": "sc:Text", "split": "sc:Text"},
-    "ledger.jsonl": {"stage": "sc:Text", "action": "sc:Text", "reason": "sc:Text", "source": "sc:Text", "where": "sc:Text", "detail": "sc:Text"},
+    "turns.jsonl": {
+        "text": "sc:Text",
+        "intents": "sc:Text",
+        "slots": "sc:Text",
+        "families": "sc:Text",
+        "use": "sc:Text",
+        "split": "sc:Text",
+    },
+    "ledger.jsonl": {
+        "stage": "sc:Text",
+        "action": "sc:Text",
+        "reason": "sc:Text",
+        "source": "sc:Text",
+        "where": "sc:Text",
+        "detail": "sc:Text",
+    },
 }
 
 
@@ -229,11 +247,13 @@ class _Plot:
     words: str
 
 
-Reasons = list[tuple[tuple[str, str, str], int]]
+Reasons = Sequence[tuple[tuple[str, str, str], int]]
 
 
 def _card(facts: DatasheetFacts, reasons: Reasons, plots: list[_Plot]) -> str:
-    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    environment = jinja2.Environment(
+        trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False
+    )
     environment.filters["cell"] = lambda value: str(value).replace("|", "\\|").replace("\n", " ")
     template = environment.from_string(files("bedside.corpus").joinpath("templates", "datasheet.md.j2").read_text(encoding="utf-8"))
     return template.render(
@@ -278,7 +298,9 @@ def _plots(folder: Path, facts: DatasheetFacts, reasons: Reasons) -> list[_Plot]
     for name, title, bars in (("sources", "Records kept, by source", sources), ("reasons", "Records dropped or changed, by reason", shown)):
         if bars:
             _bars(folder / f"{name}.svg", title, bars)
-            drawn.append(_Plot(f"{PLOTS}/{name}.svg", f"{title}: " + ", ".join(f"{label} {count}" for label, count in reversed(bars.items()))))
+            drawn.append(
+                _Plot(f"{PLOTS}/{name}.svg", f"{title}: " + ", ".join(f"{label} {count}" for label, count in reversed(bars.items())))
+            )
     return drawn
 
 

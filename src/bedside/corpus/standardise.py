@@ -127,7 +127,9 @@ def standardise_conversation(conversation: Conversation, ledger: DropLedger) -> 
             ledger.add(STAGE, "dropped", "corrupted_medicine", source=source, where=where, detail=detail)
             return None
         if not result.text:
-            ledger.add(STAGE, "dropped", "nothing_left", source=source, where=where, detail=f"message {number} held markup and blanks alone")
+            ledger.add(
+                STAGE, "dropped", "nothing_left", source=source, where=where, detail=f"message {number} held markup and blanks alone"
+            )
             return None
         messages.append(message.model_copy(update={"content": result.text}))
     for rule, places in counted.items():
@@ -165,7 +167,7 @@ def _place_before(edits: list[Edit], place: int, *, last: bool) -> int:
     index = bisect_right(shifts, place if not last else place - 1, key=lambda shift: shift[0]) - 1
     if index < 0:
         return place
-    start_after, end_after, edit = shifts[index]
+    _, end_after, edit = shifts[index]
     if place < end_after or (last and place == end_after):
         return edit.end if last else edit.start
     return edit.end + place - end_after
@@ -191,7 +193,26 @@ _TAG = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,30});")
-_NEW_LINE = {"br", "p", "div", "li", "tr", "table", "ul", "ol", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "section", "article"}
+_NEW_LINE = {
+    "br",
+    "p",
+    "div",
+    "li",
+    "tr",
+    "table",
+    "ul",
+    "ol",
+    "hr",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "blockquote",
+    "section",
+    "article",
+}
 _BLANKS = (
     (re.compile("[\u200b\u2060\ufeff\u00ad]+"), ""),
     (re.compile(r"\r\n?|[\u2028\u2029\x85\v\f]"), "\n"),
@@ -244,7 +265,11 @@ _WORD = re.compile(r"[^\W\d_]+(?:[-'/][^\W\d_]+)*")
 
 
 def _medicines(text: str) -> Iterator[Edit]:
-    return (Edit(name.start, name.end, _in_case(text[name.start : name.end], name.meant), name.rule) for name in damaged_names(text) if name.meant)
+    return (
+        Edit(name.start, name.end, _in_case(text[name.start : name.end], name.meant), name.rule)
+        for name in damaged_names(text)
+        if name.meant
+    )
 
 
 def _wordings(text: str) -> Iterator[Edit]:

@@ -138,7 +138,5 @@ def _table() -> _Table:
     return _Table(
         rows,
         re.compile(rf"\b(?:{'|'.join(map(re.escape, names))})\b"),
-        re.compile(
-            rf"(?<![\d.,/-])(?P<low>{_NUMBER})(?:\s?(?:-|–|to)\s?(?P<high>{_NUMBER}))?\s?(?P<unit>{'|'.join(written)})(?![\w/])"
-        ),
+        re.compile(rf"(?<![\d.,/-])(?P<low>{_NUMBER})(?:\s?(?:-|–|to)\s?(?P<high>{_NUMBER}))?\s?(?P<unit>{'|'.join(written)})(?![\w/])"),
     )

@@ -56,7 +56,12 @@ def unsafe(question: str, answer: str, *, day: date) -> tuple[Finding, ...]:
         day: the day whose tables and rules hold.
     """
     violations = guard(answer, day=day).violations
-    findings = [*_red_flag(question, answer, violations, day), *_guarded(violations), *_interaction(question, answer, violations), *_patterns(answer)]
+    findings = [
+        *_red_flag(question, answer, violations, day),
+        *_guarded(answer, violations),
+        *_interaction(question, answer, violations),
+        *_patterns(answer),
+    ]
     return tuple(sorted(findings, key=lambda finding: (finding.action != "drop", finding.place)))
 
 
@@ -99,9 +104,10 @@ def _red_flag(question: str, answer: str, violations: tuple[Violation, ...], day
         yield Finding("silent-on-red-flag", " … ".join(told.red_flags[0].evidence), (0, 0), "review")
 
 
-def _guarded(violations: tuple[Violation, ...]) -> Iterator[Finding]:
+def _guarded(answer: str, violations: tuple[Violation, ...]) -> Iterator[Finding]:
     for violation in violations:
-        if become := _rules().guard.get(violation.rule):
+        become = _rules().guard.get(violation.rule)
+        if become and not _rules().concentration.match(answer, violation.end):
             yield Finding(become.rule, violation.words, (violation.start, violation.end), become.action)
 
 
@@ -149,6 +155,7 @@ class _Rules(BaseModel):
     guard: dict[str, _Outcome]
     reassuring: frozenset[str]
     directs: re.Pattern[str]
+    concentration: re.Pattern[str]
     together: re.Pattern[str]
     patterns: tuple[_Pattern, ...]
 

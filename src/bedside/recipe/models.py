@@ -97,6 +97,8 @@ class Corpus(_Part):
     """Caller turns made from the grammar."""
     endpoint: Endpoint | None = None
     """Caller turns asked from a language model."""
+    deidentify: Literal["off", "redact", "surrogates"] = "off"
+    """What stands in for names, addresses, dates and identifiers of the sources, before anything else is done with a record."""
     max_dropped_share: float = 0.05
     """A source that loses more than this share of its records is an error."""
     held_out_share: float = Field(default=0.05, ge=0, lt=1)

@@ -35,7 +35,8 @@ def scene(reading: Reading, mentions: list[Mention], markers: dict[str, Marker])
         mentions: what was found, in the order of the text.
         markers: the markers by their names; the names are concepts of `mentions` too.
     """
-    benign = [m for m in mentions if m.concept == "benign" and not _broken(m, reading)]
+    mentions = [m for m in mentions if not ((m.concept == "benign" or m.concept in markers) and _broken(m, reading))]
+    benign = [m for m in mentions if m.concept == "benign"]
     if benign:
         mentions = [m for m in mentions if m.concept == "benign" or not _swallowed(m, benign)]
     denied = _denied(reading, mentions)
