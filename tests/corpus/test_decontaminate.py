@@ -67,7 +67,6 @@ def test_without_suites_everything_stays() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_paraphrases_that_chose_nothing_are_found_and_other_questions_stay() -> None:
     embedding = pytest.importorskip("bedside.engine.embedding")
     embedder = embedding.SentenceEmbedder()

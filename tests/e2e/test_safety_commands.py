@@ -107,3 +107,16 @@ def test_each_command_explains_itself(arguments: list[str], says: str) -> None:
 def test_a_mistake_is_named_with_the_next_step(arguments: list[str], names: str) -> None:
     done = bedside(*arguments)
     assert done.returncode == 2 and names in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_practices_own_red_flag_fires(tmp_path: Path) -> None:
+    own = tmp_path / "protocol.yaml"
+    own.write_text(
+        "add:\n  red_flags:\n  - {id: OWN1, source: our clinical meeting, certainty: C, picture: chest pain, routes: [{to: E000, when: [chest_pain]}]}\n",
+        encoding="utf-8",
+    )
+    shown = bedside("triage", "I've got chest pain", "--protocol", str(own))
+    assert shown.returncode == 0 and "OWN1" in shown.stdout
+    own.write_text(own.read_text(encoding="utf-8").replace("[chest_pain]", "[moon_pain]"), encoding="utf-8")
+    refused = bedside("triage", "I've got chest pain", "--protocol", str(own))
+    assert refused.returncode == 2 and "moon_pain" in refused.stderr

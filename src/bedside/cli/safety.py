@@ -65,14 +65,14 @@ def triage(
     overlay, day = _overlay(protocol), _day(on)
 
     def answer(row: Mapping[str, Any]) -> dict[str, Any]:
-        found = ask_protocol(row["text"], day=day)
+        found = ask_protocol(row["text"], day=day, protocol=overlay)
         flags = [{"id": flag.id, "evidence": list(flag.evidence)} for flag in found.red_flags]
         return {"disposition": _decided(found, overlay, day).disposition, "red_flags": flags, "ask": list(found.ask)}
 
     if jsonl:
         write_jsonl(answer, "text")
         return
-    found = ask_protocol(text or "", day=day)
+    found = ask_protocol(text or "", day=day, protocol=overlay)
     decision = _decided(found, overlay, day)
     place = disposition(decision.disposition)
     out.print(f"[bold]{place.id}[/]  {place.action}", highlight=False)

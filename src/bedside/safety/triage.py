@@ -11,10 +11,11 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
+from functools import lru_cache
 from graphlib import TopologicalSorter
 
 from bedside.knowledge.dispositions import dispositions, most_urgent
+from bedside.knowledge.protocol import Protocol
 from bedside.knowledge.red_flags import Lexicon, Pattern, RedFlagRule, lexicon, parse_pattern, red_flags
 from bedside.safety.concepts import Mention, Reading, Recogniser, recogniser
 from bedside.safety.context import scene
@@ -61,14 +62,18 @@ class Triage:
     routine: str
 
 
-def triage(text: str | Words, *, day: date | None = None) -> Triage:
-    """Where the built-in protocol sends the caller who said `text`.
+def triage(text: str | Words, *, day: date | None = None, protocol: Protocol | None = None) -> Triage:
+    """Which red flags fire on what a caller said, and where they lead before the practice's changes (`urgency.decide`) are applied.
 
     Args:
         text: one turn, as it was heard or typed, or its words.
         day: rules not in force on that day are left out; None: all rules are used.
+        protocol: the practice's own; red flags that it adds are used beside the built-in ones.
+
+    Raises:
+        KnowledgeError: a red flag of the protocol names a concept that the lexicon does not have.
     """
-    return _built_in().triage(text, day=day)
+    return _rule_book(protocol).triage(text, day=day)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +236,8 @@ def _spans(found: list[Mention], reading: Reading) -> tuple[tuple[int, int], ...
     return tuple(sorted({(reading.tokens[m.first].start, reading.tokens[m.last - 1].end) for m in found}))
 
 
-@cache
-def _built_in() -> RuleBook:
-    return RuleBook(red_flags(), lexicon(), recogniser())
+@lru_cache(maxsize=8)
+def _rule_book(protocol: Protocol | None) -> RuleBook:
+    added = protocol.added.get("red_flags", ()) if protocol else ()
+    own = (fact for fact in added if isinstance(fact, RedFlagRule))
+    return RuleBook((*red_flags(), *own), lexicon(), recogniser())
