@@ -45,7 +45,15 @@ print(imported - start, perf_counter() - imported)
 
 def measure(console: Console) -> None:
     """Print times and recall."""
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        _measure(console)
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+def _measure(console: Console) -> None:
     rows = [
         json.loads(line) for name in ("emergencies", "benign") for line in (BANK / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
     ]
