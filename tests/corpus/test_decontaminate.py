@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bedside.corpus.conversation import Conversation, Message, Provenance
 from bedside.corpus.decontaminate import Decontaminator, decontaminate
+from bedside.engine.embedding import SentenceEmbedder
 from bedside.errors import SourceError
 from bedside.workspace.ledger import DropLedger
 
@@ -68,8 +69,7 @@ def test_without_suites_everything_stays() -> None:
 
 @pytest.mark.slow
 def test_paraphrases_that_chose_nothing_are_found_and_other_questions_stay() -> None:
-    embedding = pytest.importorskip("bedside.engine.embedding")
-    embedder = embedding.SentenceEmbedder()
+    embedder = SentenceEmbedder()
     held_out = PAIRS["held_out"]
     said_again = [conversation(text) for _, text in held_out]
     found = Decontaminator({"held out": [text for text, _ in held_out]}, embedder=embedder).judge(said_again)

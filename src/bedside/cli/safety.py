@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from bedside.cli.shared import NOTICE, app, err, escape, existing, out, write_jsonl
+from bedside.cli.shared import NOTICE, app, either, err, escape, existing, out, write_jsonl
 from bedside.errors import KnowledgeError
 
 if TYPE_CHECKING:
@@ -45,11 +45,6 @@ def _overlay(path: Path | None) -> Protocol | None:
     return load_protocol(existing(path)) if path else None
 
 
-def _only_one(given: object, jsonl: bool, what: str) -> None:
-    if bool(given) is jsonl:
-        raise typer.BadParameter(f"give {what}, or --jsonl and lines on standard input")
-
-
 @app.command(rich_help_panel=PANEL)
 def triage(
     text: Annotated[str | None, typer.Argument(help="A caller's turn.", show_default=False)] = None,
@@ -61,7 +56,7 @@ def triage(
     from bedside.knowledge.dispositions import disposition
     from bedside.safety.triage import triage as ask_protocol
 
-    _only_one(text is not None, jsonl, "a caller's turn")
+    either(text is not None, jsonl, "a caller's turn")
     overlay, day = _overlay(protocol), _day(on)
 
     def answer(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,7 +97,7 @@ def medicines(
     """The medicines somebody names: brand, generic, slang, misspelt or misheard."""
     from bedside.safety.medicines import as_rows, recognise
 
-    _only_one(text is not None, jsonl, "what somebody said")
+    either(text is not None, jsonl, "what somebody said")
     if jsonl:
         write_jsonl(lambda row: {"medicines": as_rows(recognise(row["text"]))}, "text")
         return
@@ -124,7 +119,7 @@ def interactions(
     from bedside.safety.importers import load_table
     from bedside.safety.interactions import check
 
-    _only_one(first is not None and second is not None, jsonl, "two medicines")
+    either(first is not None and second is not None, jsonl, "two medicines")
     imported = [load_table(existing(path)) for path in tables or ()]
     if jsonl:
         write_jsonl(lambda row: _as_json(check(row["a"], row["b"], tables=imported)), "a", "b")

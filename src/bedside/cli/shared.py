@@ -96,6 +96,12 @@ def existing(path: Path) -> Path:
     return path
 
 
+def either(given: bool, jsonl: bool, what: str) -> None:
+    """Refuse a command that was given both an input and `--jsonl`, or neither."""
+    if given is jsonl:
+        raise typer.BadParameter(f"give {what}, or --jsonl and lines on standard input")
+
+
 def read_jsonl(*texts: str) -> Iterator[dict[str, Any]]:
     """Lines of JSON on standard input, each with an `id` and the text fields `texts`.
 

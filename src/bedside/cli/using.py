@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from bedside.cli.shared import NOTICE, ReleaseDir, Threads, app, err, escape, open_release, out, write_jsonl
+from bedside.cli.shared import NOTICE, ReleaseDir, Threads, app, either, err, escape, open_release, out, write_jsonl
 
 PANEL = "Use a release"
 
@@ -36,8 +36,7 @@ def understand(
     """What a caller's turn means: intents with probabilities, slots, and how uncertain the model is."""
     from bedside.engine.understanding import as_json, classify
 
-    if (text is None) is not jsonl:
-        raise typer.BadParameter("give a caller's turn, or --jsonl and lines on standard input")
+    either(text is not None, jsonl, "a caller's turn")
     engine = open_release(release, threads)
     if jsonl:
         write_jsonl(lambda row: as_json(classify(engine, row["text"])), "text")
