@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 export BEDSIDE_CACHE ?= $(CURDIR)/.cache/bedside
 export BEDSIDE_DATA ?= $(abspath $(CURDIR)/../shared/data)
 RECIPE ?= recipes/clinic-line.yaml
+# Programs that the phone line speaks through and that the tests call with.
+SYSTEM := espeak-ng baresip-core sip-tester
 
 .PHONY: setup demo test fast lint bench clean help
 
@@ -18,6 +20,10 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/bedside fetch $(RECIPE)
+	@missing=; for package in $(SYSTEM); do dpkg -s $$package >/dev/null 2>&1 || missing="$$missing $$package"; done; \
+	if [ -z "$$missing" ]; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	else echo "The phone line also needs:  sudo apt-get install$$missing"; fi
 	@touch $@
 
 demo: setup ## Curate, train, evaluate, release, and show the release at work (about 20 minutes on 2 cores)
