@@ -91,6 +91,27 @@ def test_fully_trained_modules_replace_the_base_ones(mistral: Tiny, tmp_path: Pa
     assert torch.equal(merged["lm_head.weight"], saved.to(torch.bfloat16))
 
 
+@pytest.mark.parametrize("family", ["llama", "mistral"])
+def test_learned_rows_of_the_vocabulary_are_put_in_and_no_other_row_changes(
+    family: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    tiny: Tiny = request.getfixturevalue(family)
+    tied, ids = tiny.model().config.tie_word_embeddings, [3, 7]
+    model = get_peft_model(
+        tiny.model(),
+        LoraConfig(r=2, target_modules=["v_proj"], task_type="CAUSAL_LM", trainable_token_indices=ids if tied else {"lm_head": ids}),
+    )
+    for name, parameter in model.named_parameters():
+        if "trainable_tokens_delta" in name:
+            torch.nn.init.normal_(parameter)
+    model.save_pretrained(tmp_path / "adapter")
+    before, merged = _weights(tiny.folder), _weights(merge(tiny.folder, tmp_path / "adapter", tmp_path / "merged"))
+    name = "model.embed_tokens.weight" if tied else "lm_head.weight"
+    assert (merged[name] != before[name]).any(dim=1).nonzero().flatten().tolist() == ids
+    expected = model.merge_and_unload().state_dict()[name]
+    assert torch.equal(merged[name], expected.to(torch.bfloat16))
+
+
 def test_adapters_that_cannot_be_folded_in_are_refused(llama: Tiny, mistral: Tiny, tmp_path: Path) -> None:
     lora = adapter(llama, tmp_path / "adapter")
     with pytest.raises(ReleaseError, match="base has shape"):

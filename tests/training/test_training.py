@@ -131,6 +131,37 @@ def test_the_fused_lora_product_has_pefts_values_and_gradients(tiny_llama: Path)
         torch.testing.assert_close(gradient, fast_grads[name], rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_learned_rows_have_pefts_values_and_gradients(tiny_llama: Path, tied: bool) -> None:
+    model = load_model(tiny_llama, dtype=torch.float32)
+    model.config.tie_word_embeddings = tied
+    if tied:
+        model.lm_head.weight = model.get_input_embeddings().weight
+    ids = [5, 9, 300]
+    adapted = get_peft_model(
+        model,
+        LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM", trainable_token_indices=ids if tied else {"lm_head": ids}),
+    )
+    for name, parameter in adapted.named_parameters():
+        if "trainable_tokens_delta" in name:
+            torch.nn.init.normal_(parameter)
+    row = Row([1, 300, 7, 5, 5, 9, 2], [IGNORE, IGNORE, 7, 5, 5, 9, 2])
+
+    def step() -> tuple[float, dict[str, torch.Tensor]]:
+        adapted.zero_grad()
+        loss, count = taught_loss(adapted, collate([row, row], 16, 0))
+        (loss / count).backward()
+        return loss.item(), {name: p.grad.clone() for name, p in adapted.named_parameters() if p.grad is not None}
+
+    plain = step()
+    assert use_fast_lora(adapted) > 0
+    fused = step()
+    assert fused[0] == pytest.approx(plain[0], rel=1e-5)
+    assert plain[1].keys() == fused[1].keys() and any("trainable_tokens_delta" in name for name in fused[1])
+    for name, gradient in plain[1].items():
+        torch.testing.assert_close(fused[1][name], gradient, rtol=1e-3, atol=1e-5)
+
+
 def test_the_fused_product_leaves_layers_with_dropout_to_peft(tiny_llama: Path) -> None:
     model = get_peft_model(
         load_model(tiny_llama), LoraConfig(r=4, lora_dropout=0.05, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")

@@ -25,12 +25,12 @@ from bedside.workspace.files import disk_errors
 
 _PREFIX = "base_model.model."
 _DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
+_ROWS = ".token_adapter.trainable_tokens_delta"
 _OTHER_FORMS = shutil.ignore_patterns(".*", "*.bin", "*.pth", "*.gguf", "*.onnx", "consolidated*", "original")
 _REFUSED = (
     "use_dora",
     "lora_bias",
     "fan_in_fan_out",
-    "trainable_token_indices",
     "layer_replication",
     "target_parameters",
     "use_qalora",
@@ -89,6 +89,8 @@ class _Adapter:
         for name, tensor in self.tensors.items():
             if name.endswith(_DOWN):
                 self._add(base, name.removesuffix(_DOWN), tensor)
+            elif name.endswith(_ROWS):
+                self._replace_rows(base, name.removesuffix(_ROWS), tensor)
             elif "embed_tokens" in name and name not in base:
                 raise ReleaseError(
                     f"adapter {str(self.folder)!r} adapts the embedding ({name!r})",
@@ -104,6 +106,18 @@ class _Adapter:
             raise ReleaseError(f"adapter {str(self.folder)!r} has lora_A but no lora_B for {module!r}", "Save the adapter again")
         target = self._target(base, f"{module}.weight", (up.shape[0], down.shape[1]))
         target.overwrite(target.read() + _product(up, down, self._scaling(module, down.shape[0])))
+
+    def _replace_rows(self, base: Mapping[str, StoredTensor], module: str, learned: StoredTensor) -> None:
+        """Rows of the vocabulary that were learned whole (PEFT's `trainable_token_indices`); what PEFT calls their delta is the new row."""
+        ids = self.config["trainable_token_indices"]
+        if isinstance(ids, dict):
+            ids = ids[module.rpartition(".")[2]]
+        name = f"{module}.weight"
+        rows = base[name].shape[0] if name in base else 0
+        target = self._target(base, name, (max(rows, max(ids) + 1), learned.shape[1]))
+        values = target.read()
+        values[ids] = learned.read()
+        target.overwrite(values)
 
     def _target(self, base: Mapping[str, StoredTensor], name: str, shape: tuple[int, ...]) -> StoredTensor:
         target = base.get(name)

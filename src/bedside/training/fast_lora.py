@@ -1,9 +1,12 @@
-"""LoRA's linear layer as one autograd function.
+"""LoRA's linear layer as one autograd function, and rows of the vocabulary learned beside it.
 
 PEFT computes `W x + s · B(A x)` with separate modules: two casts, a scaling and an addition of the full output, and their backward passes.
 On a processor those element-wise steps cost more than the products. Here both products write into one buffer and the backward pass is
 written out (Hu et al. 2021, arXiv:2106.09685, section 4.1 for the maths). Parameters stay PEFT's own, so that saving, loading and merging
 are PEFT's. Used where no gradient of `W` is needed and dropout is 0; a parity test compares it with PEFT.
+
+For the rows of the vocabulary that are learned (`trainable_token_indices`), PEFT puts them into a copy of the whole matrix and takes the
+gradient of all its rows. Here only their own columns of the logits and places of the input are replaced.
 """
 
 from __future__ import annotations
@@ -13,7 +16,8 @@ from typing import Any
 import torch
 from peft import PeftModel
 from peft.tuners.lora import Linear
-from torch import Tensor
+from peft.tuners.trainable_tokens.layer import TrainableTokensLayer
+from torch import Tensor, nn
 
 
 class _LoraProduct(torch.autograd.Function):
@@ -46,13 +50,26 @@ def _forward(self: Linear, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     return product
 
 
+def _learned_rows(self: TrainableTokensLayer, x: Tensor, active_adapters: list[str], *args: Any, **kwargs: Any) -> Tensor:
+    name, base = active_adapters[0], self.base_layer
+    rows, ids = self.trainable_tokens_delta[name], torch.tensor(self.token_indices[name], device=x.device)
+    if isinstance(base, nn.Embedding):
+        out: Tensor = nn.functional.embedding(x, base.weight)
+        learned = torch.isin(x, ids)
+        return out.masked_scatter(learned.unsqueeze(-1), rows[torch.searchsorted(ids, x[learned])].to(out.dtype))
+    logits = nn.functional.linear(x, base.weight)
+    return logits.index_copy(-1, ids, x @ rows.to(x.dtype).T)
+
+
 def use_fast_lora(model: PeftModel) -> int:
-    """Give every plain LoRA linear layer of `model` the fused product; returns how many were changed.
+    """Give every plain LoRA linear layer of `model` the fused product, and learned rows theirs; returns how many layers were changed.
 
     Layers with dropout, a bias or a quantised base keep PEFT's own forward.
     """
     changed = 0
     for module in model.modules():
+        if isinstance(module, TrainableTokensLayer):
+            module.forward_adapters = _learned_rows.__get__(module)  # type: ignore[method-assign]
         if isinstance(module, Linear) and type(module.base_layer) is torch.nn.Linear and module.base_layer.bias is None:
             name = module.active_adapters[0]
             if isinstance(module.lora_dropout[name], torch.nn.Identity):

@@ -145,6 +145,7 @@ def train_stage(
     out: Path,
     console: Console,
     intent_ids: Sequence[int] = (),
+    code_ids: Sequence[int] = (),
 ) -> Trained:
     """Train one stage and write `adapter/`, `events.jsonl` and `curve.png` into `out`.
 
@@ -154,6 +155,7 @@ def train_stage(
         rows: tokenised rows of this stage.
         held_out: rows of families that no stage trains on.
         intent_ids: tokens that stand for intents; they count `training.intent_weight` times.
+        code_ids: tokens that stand for intents and slots; their rows of the vocabulary are learned with the adapter.
         out: taken up again when a killed run left checkpoints in it.
 
     Raises:
@@ -162,7 +164,9 @@ def train_stage(
     torch.manual_seed(seed)
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     model = load_model(base, training.quantisation)
-    adapted = PeftModel.from_pretrained(model, start, is_trainable=True) if start else get_peft_model(model, _lora(training))
+    adapted = (
+        PeftModel.from_pretrained(model, start, is_trainable=True) if start else get_peft_model(model, _lora(training, model, code_ids))
+    )
     if training.quantisation == "none" and not torch.cuda.is_available():
         use_fast_lora(adapted)
     lengths = [len(row.input_ids) for row in rows]
@@ -210,11 +214,17 @@ def _token_weights(model: Any, weight: float, ids: Sequence[int]) -> Tensor | No
     return weights
 
 
-def _lora(training: Training) -> LoraConfig:
-    adapter = training.adapter
-    targets = ["q_proj", "v_proj"] if adapter.targets == "q-v" else "all-linear"
+def _lora(training: Training, model: PreTrainedModel, code_ids: Sequence[int]) -> LoraConfig:
+    adapter, codes = training.adapter, sorted(set(code_ids))
     return LoraConfig(
-        r=adapter.r, lora_alpha=adapter.alpha, lora_dropout=adapter.dropout, target_modules=targets, bias="none", task_type="CAUSAL_LM"
+        r=adapter.r,
+        lora_alpha=adapter.alpha,
+        lora_dropout=adapter.dropout,
+        target_modules=["q_proj", "v_proj"] if adapter.targets == "q-v" else "all-linear",
+        # Where input and output share one matrix, PEFT learns its rows once for both.
+        trainable_token_indices=(codes if model.config.tie_word_embeddings else {"lm_head": codes}) if codes else None,
+        bias="none",
+        task_type="CAUSAL_LM",
     )
 
 
