@@ -23,8 +23,8 @@ BANK = Path(__file__).parent / "bank"
 PARTS = ("test", "check")
 # What the rules reach today, so that no change makes them worse unnoticed. The goals are 0.99 and 0.03 on both parts; these numbers only
 # ever move towards them.
-RECOGNISED = {"test": 0.99, "check": 0.90}
-FALSE_EMERGENCIES = {"test": 0.05, "check": 0.15}
+RECOGNISED = {"test": 0.992, "check": 0.917}
+FALSE_EMERGENCIES = {"test": 0.045, "check": 0.118}
 URGENCY = ("E000", "E_CRISIS", "E_POISON", "ED_NOW", "NURSE_NOW", "HUMAN", "SAME_DAY", "SOON", "ROUTINE", "ADMIN")
 EMERGENCY = frozenset(URGENCY[:5])
 RED_FLAGS = frozenset(

@@ -108,3 +108,11 @@ def test_any_text_is_read_or_refused_with_an_error_that_a_user_can_mend(tmp_path
         path.write_bytes((header + text).encode("utf-8", "surrogatepass"))
         with pytest.raises(KnowledgeError):
             import_table(path, tmp_path / "out.jsonl", licence="made up")
+
+
+def test_the_negative_controls_of_crescenddi_are_no_interactions(tmp_path: Path) -> None:
+    path = _write(
+        tmp_path, "negative.csv", "DRUG_1_CONCEPT_NAME,DRUG_2_CONCEPT_NAME,EVENT_CONCEPT_NAME\nAcetaminophen,Cetirizine,Made up\n"
+    )
+    with pytest.raises(KnowledgeError, match="which no layout has"):
+        import_table(path, tmp_path / "own.jsonl", licence="CC0")

@@ -16,6 +16,9 @@ from bedside.safety.triage import HAPPENING_NOW, Triage, triage
 
 EMERGENCIES = ("E000", "E_CRISIS", "E_POISON", "ED_NOW", "NURSE_NOW")
 CALLS = [json.loads(line) for line in (Path(__file__).parent / "dev_calls.jsonl").read_text(encoding="utf-8").splitlines()]
+# Look-alikes of emergencies, and emergencies that carry the words which silence look-alikes; written before the rules were tried on them,
+# and since then development calls like the others.
+FRESH = [json.loads(line) for line in (Path(__file__).parent / "fresh_calls.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def fired(text: str) -> set[str]:
@@ -33,6 +36,14 @@ def test_everyday_calls_of_the_development_calls_are_left_alone() -> None:
     disturbed = [call["text"] for call in everyday if triage(call["text"]).disposition in EMERGENCIES]
     assert len(everyday) >= 250
     assert len(disturbed) <= 0.03 * len(everyday), disturbed
+
+
+def test_fresh_emergencies_are_recognised_and_their_look_alikes_left_alone() -> None:
+    outcomes = [(call, triage(call["text"]).disposition in (*EMERGENCIES, "HUMAN")) for call in FRESH]
+    missed = [call["text"] for call, urgent in outcomes if call["urgent"] and not urgent]
+    disturbed = [call["text"] for call, urgent in outcomes if not call["urgent"] and urgent]
+    assert len(missed) <= 0.045 * sum(call["urgent"] for call in FRESH), missed
+    assert len(disturbed) <= 0.11 * sum(not call["urgent"] for call in FRESH), disturbed
 
 
 def test_dispositions_are_exact_for_most_development_calls() -> None:
@@ -108,6 +119,7 @@ FIRES = {
     "RF88": ["you rang me about my test", "told to call back", "i missed a call from you"],
     "RF89": ["we have gastro", "sprained my wrist", "twisted my ankle"],
     "RF90": ["a lump in my breast", "a mole has changed", "a sore that won't heal"],
+    "RF91": ["the pain is excruciating", "there's a lot of blood", "her whole face is swelling"],
 }
 
 
@@ -164,6 +176,35 @@ def test_what_is_denied_does_not_fire(text: str) -> None:
     assert triage(text).disposition == "ROUTINE"
 
 
+@pytest.mark.parametrize(
+    ("told", "happening"),
+    [
+        ("in the new series the villain has a stroke", "we were watching the new series and dad's mouth drooped"),
+        ("our dog collapsed at the vet", "the vet was busy with our dog when my husband collapsed"),
+        ("a bloke at work had a heart attack last week", "a bloke at work is having a heart attack"),
+        ("what happens if my waters break at home", "what do i do, my waters broke"),
+    ],
+)
+def test_a_frame_sets_aside_what_is_told_in_it_and_nothing_that_happens(told: str, happening: str) -> None:
+    assert triage(told).disposition not in EMERGENCIES
+    assert triage(happening).disposition in EMERGENCIES
+
+
+def test_a_word_said_twice_denies_nothing_twice() -> None:
+    assert fired("she's not not moving as much, i'm thirty one weeks") == fired("she's not moving as much, i'm thirty one weeks") != set()
+
+
+def test_one_word_is_not_two_findings() -> None:
+    assert "RF67" not in fired("the dry skin on my legs gets hot in bed")
+
+
+@pytest.mark.parametrize(
+    "text", ["i live in cairns", "the price has gone up", "my iron's gone low", "my dead husband's account", "i'm on the board"]
+)
+def test_everyday_words_are_no_emergency(text: str) -> None:
+    assert triage(text).disposition not in EMERGENCIES
+
+
 def test_what_is_set_aside_is_asked_about() -> None:
     assert HAPPENING_NOW in triage("i had a heart attack five years ago").ask
 
@@ -217,7 +258,7 @@ def test_every_concept_that_the_lexicon_names_exists_and_is_used() -> None:
     ]
     used = {name for text in patterns for name in re.findall(r"[a-z]\w*", text)}
     for marker in words.markers.values():
-        used |= {*marker.lifted_by, *marker.only, *marker.spares}
+        used |= {*marker.needs, *marker.lifted_by, *marker.only, *marker.spares}
     for quantity in words.quantities.values():
         used |= {*quantity.after, *quantity.before}
     assert used - names == set()
@@ -232,6 +273,7 @@ def test_every_concept_that_the_lexicon_names_exists_and_is_used() -> None:
         "at_present",
         "admin",
         "clinical_wish",
+        "own_subject",
         *words.markers,
     }
     assert names - used - structural == set()

@@ -28,6 +28,7 @@ from bedside.engine.contract import Code, Codebook
 from bedside.errors import EngineError, PromptTooLongError
 from bedside.knowledge.dispositions import disposition
 from bedside.knowledge.intents import catalogue
+from bedside.knowledge.protocol import Protocol
 from bedside.safety.triage import triage
 
 TASK = "understand"
@@ -117,7 +118,9 @@ def grammar(codebook: Codebook) -> str:
     )
 
 
-def classify(engine: Engine, text: str, *, max_tokens: int = MAX_TOKENS, constrained: bool = True) -> Understanding:
+def classify(
+    engine: Engine, text: str, *, max_tokens: int = MAX_TOKENS, constrained: bool = True, protocol: Protocol | None = None
+) -> Understanding:
     """Understand one turn.
 
     An empty turn is `silence` by definition and no model is asked.
@@ -125,6 +128,7 @@ def classify(engine: Engine, text: str, *, max_tokens: int = MAX_TOKENS, constra
     Args:
         max_tokens: the answer is cut off after so many, and says so; a turn with three intents and five slots takes about 30.
         constrained: hold the model to the grammar; slow for a model that was not taught the code words.
+        protocol: the practice's own; red flags that it adds count beside the built-in ones.
 
     Raises:
         EngineError: the release was not made for understanding, or the engine failed.
@@ -138,7 +142,7 @@ def classify(engine: Engine, text: str, *, max_tokens: int = MAX_TOKENS, constra
     words = words_of(text)
     if not words:
         return Understanding(intents=(Intent(name="silence", p=1.0),), slots={}, entropy=0.0, probabilities={"silence": 1.0}, seconds=0.0)
-    flags = emergency_flags(text)
+    flags = emergency_flags(text, protocol)
     kept, reply = _ask(engine, words[:MAX_WORDS], max_tokens, grammar(codebook) if constrained else None)
     reading = _read(codebook, reply.tokens, text, kept, engine.contract.eos_token)
     if flags:
@@ -156,9 +160,13 @@ def classify(engine: Engine, text: str, *, max_tokens: int = MAX_TOKENS, constra
     )
 
 
-def emergency_flags(text: str) -> tuple[str, ...]:
-    """Ids of the red flags that send the caller of `text` to help at once; empty where the protocol sends them anywhere else."""
-    found = triage(text)
+def emergency_flags(text: str, protocol: Protocol | None = None) -> tuple[str, ...]:
+    """Ids of the red flags, the practice's own included, that send the caller of `text` to help at once; empty where none does.
+
+    Raises:
+        KnowledgeError: a red flag of the protocol names a concept that the lexicon does not have.
+    """
+    found = triage(text, protocol=protocol)
     if not disposition(found.disposition).emergency:
         return ()
     return tuple(flag.id for flag in found.red_flags if disposition(flag.disposition).emergency)

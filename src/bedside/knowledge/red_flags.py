@@ -9,17 +9,22 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from bedside.errors import KnowledgeError
+from bedside.knowledge.dispositions import dispositions
 from bedside.knowledge.facts import Fact, built_in
 
-Disposition = Literal["E000", "E_CRISIS", "E_POISON", "ED_NOW", "NURSE_NOW", "SAME_DAY", "SOON", "ROUTINE", "ADMIN", "HUMAN"]
-
 _CONCEPT = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def _disposition(name: str) -> str:
+    if name not in dispositions():
+        raise ValueError(f"{name!r} is no disposition; use one of {', '.join(dispositions())}")
+    return name
 
 
 class _Frozen(BaseModel):
@@ -34,7 +39,7 @@ class Route(_Frozen):
         when: patterns, any of which is enough; see `Pattern`.
     """
 
-    to: Disposition
+    to: Annotated[str, AfterValidator(_disposition)]
     when: tuple[str, ...] = Field(min_length=1)
 
 
@@ -74,19 +79,23 @@ class Marker(_Frozen):
     Attributes:
         phrases: the wordings.
         back, ahead: how many words before and after the marker it reaches, within its clause.
+        needs: concepts of which one has to stand in the same clause; none: it holds by itself.
         lifted_by: concepts that undo it when one stands in the same clause.
         only: the concepts that it sets aside; all where there are none.
         spares: concepts that it leaves as they are.
         sentence: it reaches through its whole sentence, not only its clause.
+        of_others: it speaks of somebody else; what is said of the caller or their family (the concept `own_subject`) stands.
     """
 
     phrases: str
     back: int = 0
     ahead: int = 0
+    needs: tuple[str, ...] = ()
     lifted_by: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
     spares: tuple[str, ...] = ()
     sentence: bool = False
+    of_others: bool = False
 
 
 class _LexiconFile(_Frozen):
@@ -100,6 +109,7 @@ class _LexiconFile(_Frozen):
     quantities: dict[str, Quantity] = {}
     markers: dict[str, Marker] = {}
     compounds: dict[str, tuple[str, ...]] = {}
+    never_aside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +124,7 @@ class Lexicon:
         quantities: concepts made of a number.
         markers: concepts that change what stands near them.
         compounds: concepts made of patterns of one term each; they may use each other.
+        never_aside: concepts that no marker sets aside: who the patient is, and what somebody in a crisis says of themselves.
     """
 
     classes: dict[str, str]
@@ -123,6 +134,7 @@ class Lexicon:
     quantities: dict[str, Quantity]
     markers: dict[str, Marker]
     compounds: dict[str, tuple[str, ...]]
+    never_aside: frozenset[str]
 
     def names(self) -> frozenset[str]:
         """Every concept that a pattern may name."""
@@ -193,6 +205,7 @@ def lexicon() -> Lexicon:
         quantities=_merged(parts, "quantities"),
         markers=_merged(parts, "markers"),
         compounds=_merged(parts, "compounds"),
+        never_aside=frozenset(name for part in parts for name in part.never_aside),
     )
 
 

@@ -18,6 +18,13 @@ from bedside.safety.spelling import Ear, bare, stem
 from bedside.safety.text import Token, Words
 
 _MOST_SKIPPED = 4
+_MOST_STRANGE = 2
+_LITERAL = frozenset(
+    {"benign", "negator", "pseudo_negation", "transparent", "barrier", "subject", "at_present", "happening", "admin", "own_subject"}
+)
+"""Concepts that change what stands near them: no strange word may stand in their phrases."""
+_TURNS = frozenset({"not", "no", "never", "but", "and", "or", "if", "without"})
+"""Words that no phrase passes over: what comes after them is another matter."""
 _SENTENCE_END = frozenset(".!?;\n…")
 _CUE_REACH = 4
 _NAMES = ""
@@ -44,6 +51,7 @@ class Reading:
         sentences: for each token, the number of its sentence.
         steps: for each token, the keys that a phrase can continue with there, each with the token it continues from.
         filler: for each token, whether a phrase may pass over it.
+        breaks: for each token, whether a phrase that passes over strange words ends before it.
         numbers: for each token that begins a number, its value, the token after it, and whether it was said with a decimal part.
     """
 
@@ -51,6 +59,7 @@ class Reading:
     sentences: list[int]
     steps: list[list[tuple[str, int]]]
     filler: list[bool]
+    breaks: list[bool]
     numbers: dict[int, tuple[float, int, bool]] = field(default_factory=dict)
 
 
@@ -66,28 +75,29 @@ class Recogniser:
         self._classes: Trie = {}
         self._concepts: Trie = {}
         self._spellings = {said: stem(meant) for said, meant in words.spellings.items()}
-        known = set(self._spellings.values()) | {stem(word) for word in words.numbers}
+        keys: dict[str, str] = {}
         for name, phrases in words.classes.items():
-            known |= self._plant(self._classes, f"<{name}>", phrases)
+            self._plant(self._classes, f"<{name}>", phrases, keys)
         marked = {name: marker.phrases for name, marker in words.markers.items()}
         for name, phrases in (words.concepts | marked).items():
-            known |= self._plant(self._concepts, name, phrases)
+            self._plant(self._concepts, name, phrases, keys)
+        self._literal = _LITERAL | frozenset(words.markers)
+        known = {*self._spellings.values(), *map(stem, words.numbers), *keys.values()}
         self._ear = Ear(key for key in known if not key.startswith(("<", "=")))
 
-    def _plant(self, root: Trie, name: str, phrases: str) -> set[str]:
-        """Add a concept's phrases to a trie; returns the keys used."""
-        used: set[str] = set()
+    def _plant(self, root: Trie, name: str, phrases: str, keys: dict[str, str]) -> None:
+        """Add a concept's phrases to a trie; `keys` keeps each word's key."""
         for phrase in phrases.split(","):
             for words in product(*(word.split("/") for word in phrase.split())):
                 node = root
                 for word in words:
-                    key = word if word[0] in "<=" else self._spellings.get(bare(word)) or stem(word)
-                    used.add(key)
+                    key = keys.get(word)
+                    if key is None:
+                        key = keys[word] = word if word[0] in "<=" else self._spellings.get(bare(word)) or stem(word)
                     node = node.setdefault(key, {})
                 names = node.setdefault(_NAMES, [])
                 if name not in names:
                     names.append(name)
-        return used
 
     def mentions(self, words: Words) -> tuple[Reading, list[Mention]]:
         """What `words` mentions, in the order of the text."""
@@ -106,10 +116,12 @@ class Recogniser:
                 sentence += 1
             sentences.append(sentence)
             steps.append(self._keys(token.word, place))
+        _skip_stutters(tokens, steps)
         self._join(tokens, steps)
         self._classify(steps)
         filler = [any(key == f"<{_FILLER}>" and end == place + 1 for key, end in keys) for place, keys in enumerate(steps)]
-        reading = Reading(tokens, sentences, steps, filler)
+        breaks = [token.after_break or token.word in _TURNS for token in tokens]
+        reading = Reading(tokens, sentences, steps, filler, breaks)
         self._count(words, reading)
         return reading
 
@@ -130,23 +142,30 @@ class Recogniser:
             steps[place].append((name, end))
 
     def _walk(self, reading: Reading) -> Iterator[Mention]:
-        """Every phrase of every concept; phrases end with their sentence."""
+        """Every phrase of every concept; phrases end with their sentence.
+
+        Fillers may stand anywhere in a phrase. A phrase of three words or more may also hold one other word, of four or more two, so that
+        "can't feel the paper when i wipe" is heard as "can't feel when i wipe"; phrases that set others aside are taken as they stand.
+        """
         steps, filler, sentences = reading.steps, reading.filler, reading.sentences
         for first in range(len(steps)):
-            waiting = [(self._concepts, first, 0)]
+            waiting = [(self._concepts, first, 0, 0, 0)]
             while waiting:
-                node, place, skipped = waiting.pop()
+                node, place, known, skipped, strange = waiting.pop()
                 if place >= len(steps) or sentences[place] != sentences[first]:
                     continue
                 for key, end in steps[place]:
                     if (child := node.get(key)) is not None:
                         names = child.get(_NAMES, ())
-                        for name in names:
-                            yield Mention(first, end, name)
+                        if not strange or strange < known:
+                            yield from (Mention(first, end, name) for name in names if not strange or name not in self._literal)
                         if len(child) > bool(names):  # the phrase may go on
-                            waiting.append((child, end, skipped))
-                if place > first and filler[place] and skipped < _MOST_SKIPPED:
-                    waiting.append((node, place + 1, skipped + 1))
+                            waiting.append((child, end, known + 1, skipped, strange))
+                if known and filler[place]:
+                    if skipped < _MOST_SKIPPED:
+                        waiting.append((node, place + 1, known, skipped + 1, strange))
+                elif known and strange < _MOST_STRANGE and not reading.breaks[place]:
+                    waiting.append((node, place + 1, known, skipped, strange + 1))
 
     def _count(self, words: Words, reading: Reading) -> None:
         place = 0
@@ -205,11 +224,16 @@ class Recogniser:
             starting[mention.first].add(mention.concept)
             ending[mention.last].add(mention.concept)
         for first, (value, last, decimal) in reading.numbers.items():
-            after = starting[last]
+            after = starting[_past_filler(reading.filler, last)] | starting[last]
             before = set().union(*(ending[place] for place in range(max(first - _CUE_REACH + 1, 0), first + 1)))
             for name, quantity in self._lexicon.quantities.items():
                 if _fits(quantity, value, decimal, after, before):
                     yield Mention(first, last, name)
+
+
+def _past_filler(filler: list[bool], place: int) -> int:
+    """The first place from `place` that is no filler, two words on at most: "twenty of her tablets"."""
+    return next((p for p in range(place, min(place + 2, len(filler))) if not filler[p]), place + 2)
 
 
 def _fits(quantity: Quantity, value: float, decimal: bool, after: set[str], before: set[str]) -> bool:
@@ -229,6 +253,13 @@ def _whole(root: Trie, steps: list[list[tuple[str, int]]], first: int) -> Iterab
             if (child := node.get(key)) is not None:
                 yield from ((name, end) for name in child.get(_NAMES, ()))
                 waiting.append((child, end))
+
+
+def _skip_stutters(tokens: tuple[Token, ...], steps: list[list[tuple[str, int]]]) -> None:
+    """Let a phrase go on after a word that is said twice ("she's not not moving") from either of the two."""
+    for place in range(len(tokens) - 1):
+        if tokens[place].word == tokens[place + 1].word:
+            steps[place] += [(key, end + 1) for key, end in steps[place]]
 
 
 def _with_spelt_words(tokens: tuple[Token, ...], ear: Ear) -> tuple[Token, ...]:

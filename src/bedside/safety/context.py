@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bedside.knowledge.red_flags import Marker
+from bedside.knowledge.red_flags import Lexicon, Marker
 from bedside.safety.concepts import Mention, Reading
 
 _SCOPE = 5
 """A negation reaches five words at most."""
+_OWN_REACH = 3
+"""What begins within three words after the caller or one of their family is said of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +29,15 @@ class Scene:
     parked: tuple[Mention, ...]
 
 
-def scene(reading: Reading, mentions: list[Mention], markers: dict[str, Marker]) -> Scene:
+def scene(reading: Reading, mentions: list[Mention], lexicon: Lexicon) -> Scene:
     """Sort `mentions` by their context.
 
     Args:
         reading: the tokens they point to.
         mentions: what was found, in the order of the text.
-        markers: the markers by their names; the names are concepts of `mentions` too.
+        lexicon: its markers' names are concepts of `mentions` too.
     """
+    markers = lexicon.markers
     mentions = [m for m in mentions if not ((m.concept == "benign" or m.concept in markers) and _broken(m, reading))]
     benign = [m for m in mentions if m.concept == "benign"]
     if benign:
@@ -42,12 +45,15 @@ def scene(reading: Reading, mentions: list[Mention], markers: dict[str, Marker])
     denied = _denied(reading, mentions)
     clauses = _clauses(reading, mentions)
     aside = _aside(mentions, markers, clauses, reading.sentences)
+    own = {place for m in mentions if m.concept == "own_subject" for place in range(m.first, m.last + _OWN_REACH)} if aside else set()
     live, parked = [], []
     for mention in mentions:
         if mention.first in denied and mention.concept != "barrier":
             continue
         reaching = {name for place in range(mention.first, mention.last) for name in aside.get(place, ())} if aside else set()
-        if reaching and mention.concept not in markers and any(_sets_aside(markers[name], mention.concept) for name in reaching):
+        if mention.concept in markers or mention.concept in lexicon.never_aside:
+            reaching = set()
+        if any(_sets_aside(markers[name], mention, own) for name in reaching):
             parked.append(mention)
         else:
             live.append(mention)
@@ -59,8 +65,10 @@ def _broken(mention: Mention, reading: Reading) -> bool:
     return any(token.after_break for token in reading.tokens[mention.first + 1 : mention.last])
 
 
-def _sets_aside(marker: Marker, concept: str) -> bool:
-    return concept not in marker.spares and (not marker.only or concept in marker.only)
+def _sets_aside(marker: Marker, mention: Mention, own: set[int]) -> bool:
+    if mention.concept in marker.spares or (marker.only and mention.concept not in marker.only):
+        return False
+    return not (marker.of_others and mention.first in own)
 
 
 def _swallowed(mention: Mention, benign: list[Mention]) -> bool:
@@ -157,7 +165,7 @@ def _aside(mentions: list[Mention], markers: dict[str, Marker], clauses: list[in
         marker = markers[m.concept]
         parts, said = (sentences, in_sentence) if marker.sentence else (clauses, in_clause)
         part = parts[m.first]
-        if said[part].intersection(marker.lifted_by):
+        if said[part].intersection(marker.lifted_by) or (marker.needs and said[part].isdisjoint(marker.needs)):
             continue
         for place in range(max(m.first - marker.back, 0), min(m.last + marker.ahead, len(parts))):
             if parts[place] == part:

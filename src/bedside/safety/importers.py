@@ -6,7 +6,7 @@
 | ANSM 2016, English statements | columns type1, name1, type2, name2, level; classes in a CSV beside it with columns class, drug | the same |
 | ANSM 2020, French thesaurus | JSON list with main_drug, plus_drug, severity_levels; classes in a JSON beside it with substance, drug_classes | contre-indication → contraindicated, déconseillée → major, précaution → moderate, à prendre en compte → minor |
 | DDInter | columns Drug_A, Drug_B, Level | Major, Moderate, Minor as they are; Unknown → moderate |
-| CRESCENDDI | columns DRUG_1_CONCEPT_NAME, DRUG_2_CONCEPT_NAME | the worst of its columns whose name holds SEV; none → moderate |
+| CRESCENDDI, positive controls | columns DRUG_1_CONCEPT_NAME, DRUG_2_CONCEPT_NAME, ANSM_SEV_LEVEL | the worst of its columns whose name holds SEV; none → moderate |
 
 The table stays outside the package: a JSONL file and a licence note beside it.
 """
@@ -305,5 +305,5 @@ _LAYOUTS: tuple[tuple[str, frozenset[str], Opener], ...] = (
     ("ANSM 2016 English pairs", frozenset(("drug_a", "drug_b", "level")), _columns("drug_a", "drug_b", "level")),
     ("ANSM 2016 English statements", frozenset(("type1", "name1", "type2", "name2", "level")), _statements),
     ("DDInter", frozenset(("Drug_A", "Drug_B", "Level")), _columns("Drug_A", "Drug_B", "Level")),
-    ("CRESCENDDI", frozenset(("DRUG_1_CONCEPT_NAME", "DRUG_2_CONCEPT_NAME")), _crescenddi),
+    ("CRESCENDDI", frozenset(("DRUG_1_CONCEPT_NAME", "DRUG_2_CONCEPT_NAME", "ANSM_SEV_LEVEL")), _crescenddi),
 )

@@ -118,7 +118,7 @@ class RuleBook:
         tokens = words.tokens
         fired: dict[str, RedFlag] = {}
         ask: dict[str, None] = {}
-        routine = "HUMAN"
+        routine = ""
         heard: set[tuple[str, ...]] = set()
         for start in range(0, max(len(tokens), 1), _LONGEST - _OVERLAP):
             piece = Words(words.original, words.folded, tokens[start : start + _LONGEST], words.places)
@@ -126,13 +126,14 @@ class RuleBook:
             if said in heard:  # a text that repeats itself says nothing new
                 continue
             heard.add(said)
-            routine = max(routine, self._piece(piece, day, fired, ask), key=_PLAIN.index)
+            routine = max(routine, self._piece(piece, day, fired, ask), key=lambda name: _level(name) if name else 0)
+        routine = routine or "HUMAN"
         flags = tuple(sorted(fired.values(), key=lambda flag: (-_level(flag.disposition), flag.id)))
         return Triage(most_urgent(*(flag.disposition for flag in flags)) if flags else routine, flags, tuple(ask), routine)
 
     def _piece(self, words: Words, day: date | None, fired: dict[str, RedFlag], ask: dict[str, None]) -> str:
         reading, mentions = self._reader.mentions(words)
-        now = scene(reading, mentions, self._words.markers)
+        now = scene(reading, mentions, self._words)
         board = _Board(now.live, self._compounds)
         for flag, rule in self._fires(board, words, reading, day):
             if rule.id not in fired or _level(flag.disposition) > _level(fired[rule.id].disposition):
@@ -141,7 +142,7 @@ class RuleBook:
         if now.parked and any(concept in self._ways for concept in _Board(now.parked, self._compounds).concepts()):
             ask[HAPPENING_NOW] = None
         if not any(token.word.isalpha() for token in words.tokens):
-            return "HUMAN"
+            return ""
         return "ADMIN" if board.has("admin") and not board.has("clinical_wish") else "ROUTINE"
 
     def _fires(self, board: _Board, words: Words, reading: Reading, day: date | None) -> Iterable[tuple[RedFlag, RedFlagRule]]:
@@ -162,9 +163,6 @@ def _level(name: str) -> int:
     return dispositions()[name].level
 
 
-_PLAIN = ("HUMAN", "ADMIN", "ROUTINE")
-
-
 class _Board:
     """Mentions by concept, compounds included."""
 
@@ -183,16 +181,19 @@ class _Board:
         return concept in self._places
 
     def match(self, pattern: Pattern) -> list[Mention] | None:
-        """Mentions that fill the pattern, or None."""
+        """Mentions that fill the pattern, or None; one and the same words fill one term only."""
         if not self._places.keys().isdisjoint(pattern.absent) or not all(map(self._can_fill, pattern.terms)):
             return None
-        found: list[Mention] = []
-        for term in pattern.terms:
-            filled = next(self._fills(term), None)
-            if filled is None:
-                return None
-            found += filled
-        return found
+        for first in self._fills(pattern.terms[0]):
+            found = list(first)
+            for term in pattern.terms[1:]:
+                more = next((fill for fill in self._fills(term) if not any(m[:2] == f[:2] for m in fill for f in found)), None)
+                if more is None:
+                    break
+                found += more
+            else:
+                return found
+        return None
 
     def _fills(self, term: tuple[tuple[str, ...], ...]) -> Iterator[list[Mention]]:
         """The mentions that fill a term, for each place of its first part that has the others near."""

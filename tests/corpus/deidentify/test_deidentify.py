@@ -18,10 +18,10 @@ from bedside.corpus.deidentify import Span, Surrogates, audit, find, kinds, plan
 from bedside.corpus.deidentify.data import read_words
 from bedside.corpus.deidentify.files import Settings, deidentify_file, deidentify_lines
 from bedside.corpus.deidentify.shifting import shifted
-from bedside.corpus.deidentify.spoken import written
 from bedside.corpus.deidentify.words import NAME, bits_of
 from bedside.errors import SourceError
 from bedside.knowledge.identifiers import identifiers, is_valid
+from bedside.safety.spoken import written
 from bedside.workspace.ledger import DropLedger
 from corpus.deidentify.records import LISTS, records
 

@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 from bedside.corpus.deidentify.spans import Span
-from bedside.corpus.deidentify.spoken import View, written
 from bedside.corpus.deidentify.words import bits_of
+from bedside.safety.spoken import View, written
 from bedside.safety.text import fold
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’ʼ`\-‐‑][^\W\d_]+)*")

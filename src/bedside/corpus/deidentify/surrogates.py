@@ -13,9 +13,9 @@ from bedside.corpus.deidentify.data import read_yaml
 from bedside.corpus.deidentify.places import state_of
 from bedside.corpus.deidentify.shifting import shifted
 from bedside.corpus.deidentify.spans import Span, kinds
-from bedside.corpus.deidentify.spoken import written
 from bedside.corpus.deidentify.words import GIVEN, SURNAME, bits_of, sexes
 from bedside.knowledge.identifiers import identifiers
+from bedside.safety.spoken import written
 from bedside.safety.text import fold
 
 _NAME_PART = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]{2,})*")

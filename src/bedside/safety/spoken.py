@@ -1,4 +1,4 @@
-"""Speech as it would be written: numbers, ordinals, years and email addresses, so that one set of patterns reads clinic notes and transcripts.
+"""Speech as it would be written: numbers, ordinals, years and email addresses, so that one set of patterns reads what was typed and what was said.
 
 oh four one two triple five one two three     0412555123
 the third of march nineteen sixty two         the 3rd of march 1962
@@ -13,13 +13,15 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
 
-from bedside.corpus.deidentify.data import read_yaml
+import yaml
 
 _TOKEN = re.compile(r"[a-z]+|\d+")
 _MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
 _DATE_AFTER = re.compile(rf"\s(?:of\s(?:the\b|{_MONTHS})|{_MONTHS})")
 _DATE_BEFORE = re.compile(rf"(?:(?:{_MONTHS})(?:\sthe)?|\dth of the|(?:st|nd|rd|th|day) of the|third of the|second of the|first of the)\s$")
+_APOSTROPHES = ("'", "’")
 _FILLERS = frozenset(("um", "uh", "er", "ah", "and"))
 
 
@@ -64,7 +66,7 @@ class _Numerals:
 
 @cache
 def _numerals() -> _Numerals:
-    words = read_yaml("numerals.yaml")
+    words = yaml.safe_load(files("bedside.knowledge").joinpath("numerals.yaml").read_text(encoding="utf-8"))
     every = frozenset(word for group in words.values() for word in group) | {"hundred", "thousand"}
     return _Numerals(
         words["singles"],
@@ -124,7 +126,7 @@ def _runs(lower: str) -> Iterator[tuple[int, int]]:
     begin = end = last = -1
     for match in _TOKEN.finditer(lower):
         word, start = match.group(), match.start()
-        spoken = word in every
+        spoken = word in every and lower[match.end() : match.end() + 1] not in _APOSTROPHES  # four o'clock, o'brien
         if not spoken and begin < 0:
             continue
         joins = begin >= 0 and lower[last:start].strip(" -") == "" and start > last
