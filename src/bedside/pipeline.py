@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +70,20 @@ class Pipeline:
         reads: dict[str, Path | str] = {name: path if path.exists() else "absent" for name, path in paths.items()}
         for part in ("grammar.py", "callers", "lexicon", "style.yaml", "asr.yaml"):
             reads[f"synthesis {part}"] = sha256_path(Path(__file__).parent / "corpus" / "synthesis" / part)
-        suite = recipe.evaluation.suite if recipe.task == TASK else None
-        if suite:
-            reads["suite"] = suite_path(suite)
+        for part in ("standardise.yaml", "units.yaml", "unsafe.yaml"):
+            reads[part] = Path(__file__).parent / "corpus" / part
+        named = [recipe.evaluation.suite] if recipe.task == TASK and recipe.evaluation.suite else []
+        reads |= {f"suite {name}": suite_path(name) for name in named}
         if recipe.corpus.synthesis and recipe.corpus.synthesis.folder:
             reads["practice's synthesis data"] = (self.folder / recipe.corpus.synthesis.folder).resolve()
-        texts = suite_texts(suite) if suite else frozenset()
-        settings = {"corpus": recipe.corpus.model_dump(mode="json"), "seed": recipe.seed}
-        return self._stage("corpus", lambda out: curate(recipe, self.folder, texts, out, self.console), settings, reads)
+        suites = {Path(name).stem: suite_texts(name) for name in named}
+        settings = {
+            "corpus": recipe.corpus.model_dump(mode="json", exclude={"processes"}),
+            "commercial": recipe.release.commercial,
+            "seed": recipe.seed,
+        }
+        today = date.today()
+        return self._stage("corpus", lambda out: curate(recipe, self.folder, suites, out, self.console, day=today), settings, reads)
 
     def base(self) -> StageResult:
         """The base model as a training folder with its chat contract."""
@@ -134,6 +141,7 @@ class Pipeline:
             ledger.write(out / "ledger.jsonl")
             codebook = contract.codebook
             intent_ids = [code.token for code in (*codebook.intents.values(), codebook.none)] if codebook else []
+            slot_ids = [code.token for code in codebook.slots.values()] if codebook else []
             result = train_stage(
                 base=base.folder,
                 start=start,
@@ -144,6 +152,7 @@ class Pipeline:
                 seed=self.recipe.seed,
                 out=out,
                 intent_ids=intent_ids,
+                code_ids=[*intent_ids, *slot_ids],
                 console=self.console,
             )
             return {"rows": len(rows), "dropped": ledger.counts(), **asdict(result)}

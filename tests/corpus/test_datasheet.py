@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +16,6 @@ from hypothesis import strategies as st
 from bedside.corpus.datasheet import DataFile, DatasheetFacts, SourceFacts, write_datasheet
 from bedside.corpus.licences import check_licences, licence, licence_gate
 from bedside.errors import SourceError
-from bedside.workspace.ledger import DropLedger
 
 SECTIONS = ["Motivation", "Composition", "Collection process", "Preprocessing, cleaning, labelling", "Uses", "Distribution", "Maintenance"]
 
@@ -27,10 +27,7 @@ def source(name: str, terms: str) -> SimpleNamespace:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("corpus")
-    ledger = DropLedger()
-    for line in range(3):
-        ledger.add("sources", "dropped", "bad_json", source="clinic", where=f"a:{line}")
-    ledger.add("standardise", "changed", "us.words", source="clinic", where="a:9")
+    counts = Counter({("sources", "dropped", "bad_json"): 3, ("standardise", "changed", "us.words"): 1})
     facts = DatasheetFacts(
         name="demo",
         description="Callers of a clinic.",
@@ -43,7 +40,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
         files=(DataFile(name="turns.jsonl", bytes=5, sha256="0" * 64, fields={"text": "sc:Text", "split": "sc:Text"}),),
         missing=("absent-set",),
     )
-    write_datasheet(out, facts, ledger)
+    write_datasheet(out, facts, counts)
     return out
 
 

@@ -96,7 +96,7 @@ def test_the_ledger_names_the_reason_and_where_the_kept_twin_is() -> None:
     made = [conversation(LONG, "a.jsonl:1"), conversation(LONG.upper(), "a.jsonl:2"), conversation("what time do you close", "a.jsonl:3")]
     ledger = DropLedger()
     twins = twins_of([parts(c) for c in made])
-    kept = list(drop_twins(made, [c.provenance.where for c in made], twins, ledger))
+    kept = list(drop_twins(made, lambda number: made[number].provenance.where, twins, ledger))
     assert [c.provenance.where for c in kept] == ["a.jsonl:1", "a.jsonl:3"]
     [entry] = ledger.entries
     assert (entry.reason, entry.where, entry.detail) == ("duplicate", "a.jsonl:2", "kept a.jsonl:1")

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
 
 from bedside.cli.shared import app, err, escape, out
 
 if TYPE_CHECKING:
+    from bedside.corpus.overview import ReasonLine
     from bedside.workspace.ledger import DropLedger
 
 PANEL = "Prepare data"
+
+data = typer.Typer(no_args_is_help=True, help="Look into the data that a run was made of.")
+app.add_typer(data, name="data", rich_help_panel=PANEL)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -48,6 +54,43 @@ def deidentify(
         out.print(f"{kind:20} {number}", highlight=False)
     _show(ledger)
     out.print(f"Next: read some of {folder}, and keep {folder / 'index.jsonl'} to yourself: it says which file is whose", highlight=False)
+
+
+@data.command("show")
+def data_show(
+    run: Annotated[Path, typer.Argument(help="Run folder, such as runs/clinic-line.", show_default=False)],
+    review: Annotated[int, typer.Option(help="Show so many of the records that wait for review.", min=0)] = 5,
+) -> None:
+    """Show what became of a run's data: read, kept, dropped and why, changed, and waiting for review."""
+    from bedside.corpus.overview import overview
+
+    found = overview(run)
+    sources = Table("source", "licence", *(Column(name, justify="right") for name in ("read", "kept", "for review", "dropped")))
+    for one in found.sources:
+        numbers = (one.seen, one.kept, one.review, one.seen - one.kept - one.review)
+        sources.add_row(escape(one.name), escape(one.licence), *(f"{number:,}" for number in numbers))
+    out.print(sources)
+    for name in found.missing:
+        out.print(f"not there: {escape(name)} (optional)", highlight=False)
+    for title, actions in (("dropped", ("dropped", "truncated")), ("for review", ("review",)), ("changed", ("changed", "masked"))):
+        lines = [line for line in found.reasons if line.action in actions]
+        if lines:
+            _reasons(f"{title}; a record may have several entries", lines)
+    for row in found.review(review):
+        words = "; ".join(f"{one['rule']}: {one['words']}" for one in row["found"])
+        out.print(f"[yellow]for review:[/] {escape(row['source'])} {escape(row['where'])}  {escape(words)[:160]}", highlight=False)
+    waiting = sum(one.review for one in found.sources)
+    if waiting:
+        out.print(f"Next: have a clinician read {found.folder / 'review.jsonl'} ({waiting:,} records); until then none of them is taught")
+    else:
+        out.print(f"Next: read {found.folder / 'README.md'}, then bedside run RECIPE", highlight=False)
+
+
+def _reasons(title: str, lines: Sequence[ReasonLine]) -> None:
+    table = Table("stage", "reason", Column("entries", justify="right"), "first", title=title, title_justify="left")
+    for line in lines:
+        table.add_row(line.stage, escape(line.reason), f"{line.entries:,}", escape(line.first))
+    out.print(table)
 
 
 def _show(ledger: DropLedger) -> None:

@@ -1,36 +1,61 @@
-"""Curation: sources and synthesis to one corpus, split by family, with every loss in the ledger.
+"""Curation: sources and synthesis to one corpus that may be trained on, with every loss in the ledger.
+
+    licence gate → read → clean (standardise, de-identify, unsafe) → duplicates → decontaminate → split → synthesis → audit → datasheet
 
 Writes into the stage's folder:
 
-    conversations.jsonl  curated conversations of the sources, each with its split
-    turns.jsonl          synthetic caller turns, each with its split and the stage that uses it
-    ledger.jsonl         every record dropped, with its reason
+    conversations.jsonl     curated conversations of the sources, each with its split
+    turns.jsonl             synthetic caller turns, each with its split and the stage that uses it
+    review.jsonl            conversations that are held back until a clinician has seen them, with what was found in them
+    ledger.jsonl            every record dropped, masked, changed or sent to review, with its reason
+    synthesis.json          audit of the synthetic turns
+    README.md, croissant.json, plots/      the datasheet
+
+While it runs, batches lie in `work/` (see `shards`); a killed run takes up the batches that are done and gives the same bytes.
 """
 
 from __future__ import annotations
 
-import hashlib
+import json
 import os
+import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict
+from datetime import date
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.console import Console
 
-from bedside.corpus.conversation import Conversation
-from bedside.corpus.deidentify import Surrogates
-from bedside.corpus.deidentify.files import STAGE as DEIDENTIFY
-from bedside.corpus.deidentify.files import Settings, deidentify_text
+import bedside
+from bedside.corpus.cleaning import Cleaning
+from bedside.corpus.cluster import batches, map_batches
+from bedside.corpus.conversation import Conversation, Provenance
+from bedside.corpus.datasheet import DatasheetFacts, write_datasheet
+from bedside.corpus.decontaminate import Contaminant, Decontaminator, confirmed, file_contaminant
+from bedside.corpus.duplicates import Twins, add_semantic, best_first, drop_twins, find_twins, parts
+from bedside.corpus.licences import licence_gate
+from bedside.corpus.progress import Progress
+from bedside.corpus.shards import SIZE, Batches, Records
 from bedside.corpus.sources import read_source
-from bedside.corpus.synthesis.grammar import CallerGrammar, Template, Turn, turns
-from bedside.engine.understanding import normalise
-from bedside.errors import SourceError
-from bedside.recipe.models import Endpoint, Recipe, Source
-from bedside.workspace.files import write_jsonl
-from bedside.workspace.ledger import DropLedger
+from bedside.corpus.split import Sides
+from bedside.corpus.synthesis.audit import Audit, audit
+from bedside.corpus.synthesis.grammar import Turn
+from bedside.corpus.synthesis.making import Row, asked_turns, made_turns
+from bedside.knowledge.intents import catalogue
+from bedside.recipe.models import Recipe, Source
+from bedside.workspace.files import read_jsonl, write_json, write_jsonl
+from bedside.workspace.ledger import DropLedger, Entry, Tally
 
-CONVERSATIONS, TURNS, LEDGER = "conversations.jsonl", "turns.jsonl", "ledger.jsonl"
+if TYPE_CHECKING:
+    from bedside.engine.embedding import SentenceEmbedder
+
+CONVERSATIONS, TURNS, REVIEW, LEDGER, AUDIT = "conversations.jsonl", "turns.jsonl", "review.jsonl", "ledger.jsonl", "synthesis.json"
+_DIMENSIONS = 384  # of MiniLM
 
 
 def source_path(source: Source, recipe_folder: Path) -> Path:
@@ -38,161 +63,209 @@ def source_path(source: Source, recipe_folder: Path) -> Path:
     return (recipe_folder / Path(os.path.expandvars(source.path)).expanduser()).resolve()
 
 
-def curate(recipe: Recipe, recipe_folder: Path, suite_texts: frozenset[str], out: Path, console: Console) -> dict[str, Any]:
+def curate(
+    recipe: Recipe, recipe_folder: Path, suites: Mapping[str, Collection[str]], out: Path, console: Console, *, day: date
+) -> dict[str, Any]:
     """Run the corpus stage.
 
     Args:
-        suite_texts: normalised texts of the evaluation suite; a record that holds one is dropped as `in_evaluation`.
+        suites: name → texts of every evaluation suite; nothing that holds one of them, or means it, stays in the corpus.
+        day: whose tables and rules hold, and which the datasheet bears.
 
     Returns:
-        Counts by source, split and drop reason.
+        Counts by source, split and reason.
 
     Raises:
-        SourceError: a required source is missing, unreadable, or loses more than its allowed share.
+        SourceError: a source's licence forbids the release; a required source is missing or unreadable, or loses more than its allowed share.
     """
-    ledger = DropLedger()
-    missing: list[str] = []
-    conversations = list(_conversations(recipe, recipe_folder, suite_texts, ledger, missing, console))
-    ledger.check_share(recipe.corpus.max_dropped_share)
-    made = list(_turns(recipe, recipe_folder, suite_texts, ledger)) if recipe.corpus.synthesis else []
-    if recipe.corpus.endpoint:
-        made += _asked_turns(recipe, recipe.corpus.endpoint, [row["text"] for row in made] + sorted(suite_texts), out, ledger, console)
-    write_jsonl(out / CONVERSATIONS, [{**c.model_dump(mode="json"), "split": split} for c, split in conversations])
-    write_jsonl(out / TURNS, made)
-    ledger.write(out / LEDGER)
-    splits = Counter(f"{c.provenance.source}/{split}" for c, split in conversations) + Counter(
-        f"synthesis/{row['use']}/{row['split']}" for row in made
-    )
-    licences = {c.provenance.source: c.provenance.licence for c, _ in conversations}
-    return {
-        "records": dict(sorted(splits.items())),
-        "seen": dict(ledger.seen),
-        "dropped": ledger.counts(),
-        "missing_sources": missing,
-        "licences": licences,
+    stage = _Stage(recipe, recipe_folder, suites, out, console, day)
+    licence_gate(recipe.corpus.sources, recipe.release.commercial)
+    read = stage.read()
+    records = stage.clean(read["batches"], read["records"])
+    twins = stage.find_twins(records)
+    stage.sift(records, twins)
+    kept, ledger = stage.split(records, twins)
+    made = stage.synthesise(ledger)
+    report = stage.audit(made)
+    tally, for_review = stage.account(records, ledger)
+    facts = {
+        "records": dict(sorted((kept + Counter(f"synthesis/{row['use']}/{row['split']}" for row in made)).items())),
+        "seen": {**read["seen"], **ledger.seen},
+        "for_review": for_review,
+        "dropped": tally.counts(),
+        "missing_sources": read["missing_sources"],
+        "licences": {source.name: source.licence for source in recipe.corpus.sources if source.name not in read["missing_sources"]},
     }
+    write_datasheet(out, DatasheetFacts.of(recipe, facts, out, made_on=day, version=bedside.__version__), tally.reasons(), report)
+    shutil.rmtree(stage.work)
+    return facts
 
 
-def _conversations(
-    recipe: Recipe, folder: Path, suite: frozenset[str], ledger: DropLedger, missing: list[str], console: Console
-) -> Iterator[tuple[Conversation, str]]:
-    corpus = recipe.corpus
-    seen: dict[str, str] = {}
-    for source in corpus.sources:
-        path = source_path(source, folder)
-        if not path.exists() and not source.required:
-            console.print(f"[yellow]source {source.name!r} is not at {source.path!r}: skipped (it is optional)")
-            missing.append(source.name)
-            continue
-        for conversation in read_source(
-            source.reader, path, source=source.name, licence=source.licence, locale=source.locale, ledger=ledger, limit=source.limit
-        ):
-            where = conversation.provenance.where
-            if corpus.deidentify != "off":
-                conversation = _deidentified(conversation, Settings(corpus.deidentify, recipe.seed), ledger)
-            if conversation.hash in seen:
-                ledger.add(
-                    "deduplicate",
-                    "dropped",
-                    "duplicate",
-                    source=source.name,
-                    where=where,
-                    detail=f"same words as {seen[conversation.hash]}",
+class _Stage:
+    """The steps of the corpus stage over batches in `work`; each takes up what a killed run has done."""
+
+    def __init__(self, recipe: Recipe, folder: Path, suites: Mapping[str, Collection[str]], out: Path, console: Console, day: date) -> None:
+        self.recipe, self.folder, self.out, self.console, self.day = recipe, folder, out, console, day
+        self.suites = suites
+        self.work = out / "work"
+        self._read, self._clean, self._sift = (Batches(self.work / name) for name in ("read", "clean", "sift"))
+
+    def read(self) -> dict[str, Any]:
+        """Every source into batches of JSON; returns how many records and batches, what was seen, and which sources are missing."""
+        done, corpus = self.work / "read.json", self.recipe.corpus
+        if done.exists():
+            facts: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
+            return facts
+        ledger, missing, progress = DropLedger(), list[str](), Progress(self.console, "read", None)
+        records = number = 0
+        for number, batch in enumerate(batches(self._conversations(ledger, missing), SIZE), 1):
+            self._read.write(number - 1, [conversation.model_dump_json() for conversation in batch], ())
+            records += len(batch)
+            progress.add(len(batch))
+        own = {source.name: source.max_dropped_share for source in corpus.sources if source.max_dropped_share is not None}
+        ledger.check_share(corpus.max_dropped_share, own)
+        ledger.write(self.work / "read.ledger.jsonl")
+        facts = {"records": records, "batches": number, "seen": dict(ledger.seen), "missing_sources": missing}
+        write_json(done, facts)
+        return facts
+
+    def _conversations(self, ledger: DropLedger, missing: list[str]) -> Iterator[Conversation]:
+        for source in self.recipe.corpus.sources:
+            path = source_path(source, self.folder)
+            if path.exists() or source.required:
+                yield from read_source(
+                    source.reader, path, source=source.name, licence=source.licence, locale=source.locale, ledger=ledger, limit=source.limit
                 )
-            elif any(normalise(m.content) in suite for m in conversation.messages):
-                ledger.add("decontaminate", "dropped", "in_evaluation", source=source.name, where=where)
             else:
-                seen[conversation.hash] = where
-                yield conversation, "held_out" if _draw(conversation.provenance.family) < corpus.held_out_share else "train"
+                self.console.print(f"[yellow]source {source.name!r} is not at {source.path!r}: skipped (it is optional)")
+                missing.append(source.name)
 
+    def clean(self, count: int, records: int) -> Records:
+        """Each record standardised, de-identified, looked through for what must not be taught, and sketched, in several processes."""
+        corpus, missing = self.recipe.corpus, self._clean.missing(count)
+        cleaning = Cleaning(corpus.standardise, corpus.deidentify, self.recipe.seed, self.day)
+        progress = Progress(self.console, "cleaned", records, (count - len(missing)) * SIZE)
+        # All batches but the last hold as many records, so that the lines fall into the same batches again.
+        lines = (line for number in missing for line in self._read.lines(number))
+        processes = min(corpus.processes or os.cpu_count() or 1, len(missing))
+        for number, cleaned in zip(missing, map_batches(cleaning, lines, processes=processes, size=SIZE), strict=True):
+            self._clean.write(number, cleaned.review, cleaned.entries, cleaned.table)
+            progress.add(SIZE)
+        return Records(self._clean, count)
 
-def _deidentified(conversation: Conversation, settings: Settings, ledger: DropLedger) -> Conversation:
-    """The conversation with names and identifiers replaced, in its labels too; one person keeps one surrogate in all of it."""
-    where = conversation.provenance.where
-    record = Surrogates(settings.seed, where)
-    masked: Counter[str] = Counter()
+    def find_twins(self, records: Records) -> Twins:
+        """Exact, near and, where the recipe asks for it, semantic duplicates, across and within sources."""
+        corpus = self.recipe.corpus
+        sketches = records.sketches()
+        order = best_first(records.sources({source.name: place for place, source in enumerate(corpus.sources)}), sketches.length)
+        twins = find_twins(sketches, order, corpus.near_duplicate)
+        if corpus.semantic_duplicate is not None:
+            vectors = records.mapped("vectors", np.float32, (2, _DIMENSIONS))
+            for number in records.batches:
+                held = [parts(conversation) for conversation in records.batch(number)]
+                rows = slice(records.first(number), records.first(number) + len(held))
+                for part in (0, 1):
+                    vectors[rows, part] = self.embedder.embed([record[part] for record in held])
+            add_semantic(twins, sketches, order, vectors, corpus.semantic_duplicate)
+        return twins
 
-    def clean(value: Any) -> Any:
-        if isinstance(value, str):
-            text, spans = deidentify_text(value, settings, record)
-            masked.update(span.type for span in spans)
-            return text
-        if isinstance(value, dict):
-            return {key: clean(one) for key, one in value.items()}
-        return [clean(one) for one in value] if isinstance(value, list | tuple) else value
+    def sift(self, records: Records, twins: Twins) -> None:
+        """Batches without twins, each record with what it may hold of the suites."""
+        missing = self._sift.missing(len(records.batches))
+        progress = Progress(self.console, "sifted", len(records), (len(records.batches) - len(missing)) * SIZE)
 
-    messages = tuple(m.model_copy(update={"content": clean(m.content)}) for m in conversation.messages)
-    labels = clean(conversation.labels)
-    for kind, number in masked.items():
-        ledger.add(DEIDENTIFY, "masked", kind, source=conversation.provenance.source, where=where, detail=f"{number} places")
-    return conversation.model_copy(update={"messages": messages, "labels": labels})
+        def place(record: int) -> str:
+            return f"{records.value('source', record)} {records.value('where', record)}"
 
+        for number in missing:
+            ledger, batch = DropLedger(), records.batch(number)
+            unique = list(drop_twins(batch, place, twins, ledger, records.first(number)))
+            rows = (
+                {"conversation": conversation.model_dump(mode="json"), "contaminant": found and asdict(found)}
+                for conversation, found in zip(unique, self.decontaminator.judge(unique), strict=True)
+            )
+            self._sift.write(number, (json.dumps(row, ensure_ascii=False) for row in rows), ledger.entries)
+            progress.add(len(batch))
 
-def _turns(recipe: Recipe, folder: Path, suite: frozenset[str], ledger: DropLedger) -> Iterator[dict[str, Any]]:
-    settings = recipe.corpus.synthesis
-    assert settings is not None
-    own = (folder / settings.folder).resolve() if settings.folder else None
-    if own is not None and not own.is_dir():
-        raise SourceError(
-            f"corpus.synthesis.folder {str(own)!r} does not exist",
-            "Correct the path, or remove the key to use the built-in templates alone",
+    def split(self, records: Records, twins: Twins) -> tuple[Counter[str], DropLedger]:
+        """`conversations.jsonl`, without what the suites hold; returns records by source and side, and the ledger of what was dropped."""
+        ledger, counts = DropLedger(), Counter[str]()
+        suspects = (
+            (row["conversation"]["provenance"]["source"], number, Contaminant(**row["contaminant"]))
+            for number, row in self._sifted(records)
+            if row["contaminant"]
         )
-    grammar = CallerGrammar(own)
-    train = [t for t in grammar.templates if _draw(t.family) >= settings.held_out]
-    held_out = [t for t in grammar.templates if _draw(t.family) < settings.held_out]
-    single = [t for t in train if len(t.intents) <= 1]
-    known: set[str] = set()
-    plans: list[tuple[str, str, list[Template], int, float]] = [
-        ("single_intent", "train", single, settings.turns, 0.0),
-        ("multi_intent", "train", train, settings.turns, settings.multi_share),
-        ("multi_intent", "held_out", held_out, settings.held_out_turns, settings.multi_share),
-    ]
-    for number, (use, split, templates, count, multi_share) in enumerate(plans):
-        for turn in turns(grammar, count=count, multi_share=multi_share, seed=recipe.seed + number, templates=templates):
-            ledger.saw("synthesis")
-            text = normalise(turn.text)
-            if text in known or text in suite:
-                ledger.add(
-                    "synthesis",
-                    "dropped",
-                    "duplicate" if text in known else "in_evaluation",
-                    source="synthesis",
-                    where="+".join(turn.families),
-                )
-                continue
-            known.add(text)
-            yield _row(turn, use, split)
+        dropped = confirmed(suspects)
+        kin = ((records.value("family", one), records.value("family", other)) for one, other in twins.kin)
+        sides = Sides(self.recipe.corpus.held_out_share, kin)
 
+        def rows() -> Iterator[dict[str, Any]]:
+            for number, row in self._sifted(records):
+                conversation = row["conversation"]
+                origin = Provenance(**conversation["provenance"])
+                if number in dropped:
+                    file_contaminant(dropped[number], origin, ledger)
+                    continue
+                split = sides.of(origin.family)
+                counts[f"{origin.source}/{split}"] += 1
+                yield {**conversation, "split": split}
 
-def _asked_turns(
-    recipe: Recipe, endpoint: Endpoint, existing: list[str], out: Path, ledger: DropLedger, console: Console
-) -> list[dict[str, Any]]:
-    """Turns from an endpoint, checked item by item; resumed where a killed run left them."""
-    from bedside.corpus.synthesis.endpoint import EndpointSettings, generate
+        write_jsonl(self.out / CONVERSATIONS, rows())
+        return counts, ledger
 
-    settings = EndpointSettings(**endpoint.model_dump(), seed=recipe.seed)
-    accepted = generate(settings, ledger=ledger, existing=existing, out=out / "endpoint.jsonl", progress=console.print)
-    rows = []
-    for conversation in accepted:
-        gold = conversation.labels["understanding"]
-        turn = Turn(
-            conversation.messages[0].content, tuple(gold["intents"]), tuple(map(tuple, gold["slots"])), (conversation.provenance.family,)
+    def _sifted(self, records: Records) -> Iterator[tuple[int, dict[str, Any]]]:
+        return enumerate(json.loads(line) for number in records.batches for line in self._sift.lines(number))
+
+    def synthesise(self, ledger: DropLedger) -> list[Row]:
+        """`turns.jsonl`; returns its rows."""
+        endpoint = self.recipe.corpus.endpoint
+        made = made_turns(self.recipe, self.folder, self.decontaminator, ledger)
+        if endpoint:
+            existing = [*(row["text"] for row in made), *(text for texts in self.suites.values() for text in sorted(texts))]
+            file = self.out / "endpoint.jsonl"
+            made += asked_turns(endpoint, self.recipe.seed, existing, file, self.decontaminator, ledger, self.console.print)
+        write_jsonl(self.out / TURNS, made)
+        return made
+
+    def audit(self, made: list[Row]) -> Audit | None:
+        """`synthesis.json`; None where nothing was made."""
+        if not made:
+            return None
+        turns = [Turn(row["text"], tuple(row["intents"]), tuple(map(tuple, row["slots"])), tuple(row["families"])) for row in made]
+        report = audit(turns, catalogue(), day=self.day, embedder=self.embedder if self._by_meaning else None)
+        write_json(self.out / AUDIT, report.model_dump(mode="json"))
+        return report
+
+    def account(self, records: Records, ledger: DropLedger) -> tuple[Tally, int]:
+        """`ledger.jsonl` and `review.jsonl`; returns how often each thing happened, and how many records wait for review."""
+        count, tally = len(records.batches), Tally()
+        entries = chain(
+            (Entry(**row) for row in read_jsonl(self.work / "read.ledger.jsonl")),
+            self._clean.entries(count),
+            self._sift.entries(count),
+            ledger.entries,
         )
-        rows.append(_row(turn, "multi_intent", "train"))
-    return rows
+        write_jsonl(self.out / LEDGER, (asdict(entry) for entry in tally.counted(entries)))
+        review = (json.loads(line) for number in records.batches for line in self._clean.lines(number))
+        return tally, write_jsonl(self.out / REVIEW, review)
 
+    @property
+    def _by_meaning(self) -> bool:
+        return bool(self.suites) and self.recipe.corpus.decontaminate_meaning is not None
 
-def _row(turn: Turn, use: str, split: str) -> dict[str, Any]:
-    return {
-        "text": turn.text,
-        "intents": list(turn.intents),
-        "slots": [list(slot) for slot in turn.slots],
-        "families": list(turn.families),
-        "use": use,
-        "split": split,
-    }
+    @cached_property
+    def embedder(self) -> SentenceEmbedder:
+        """MiniLM, loaded when it is first needed."""
+        import torch
 
+        from bedside.engine.embedding import SentenceEmbedder
 
-def _draw(family: str) -> float:
-    """A family's place in [0, 1): the same for ever, so that a family never changes sides."""
-    return int.from_bytes(hashlib.sha256(family.encode()).digest()[:4]) / 2**32
+        return SentenceEmbedder(torch.bfloat16)
+
+    @cached_property
+    def decontaminator(self) -> Decontaminator:
+        """Looks for what the suites hold, by words, and by meaning where the recipe asks for it."""
+        meaning = self.recipe.corpus.decontaminate_meaning
+        if meaning is None or not self.suites:
+            return Decontaminator(self.suites)
+        return Decontaminator(self.suites, embedder=self.embedder, meaning=meaning)

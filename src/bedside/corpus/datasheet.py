@@ -7,7 +7,8 @@ card, the JSON-LD follows the Croissant Format Specification 1.0 (MLCommons, htt
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from importlib.resources import files
@@ -19,9 +20,9 @@ import jinja2
 from pydantic import BaseModel, ConfigDict, Field
 
 from bedside.corpus.licences import check_licences, licence
+from bedside.corpus.synthesis.audit import Audit, draw
 from bedside.recipe.models import Recipe
 from bedside.workspace.files import sha256_file, write_json, written_whole
-from bedside.workspace.ledger import DropLedger
 
 CARD, CROISSANT, PLOTS = "README.md", "croissant.json", "plots"
 SYNTHESIS = "synthesis"
@@ -71,6 +72,7 @@ class DatasheetFacts(BaseModel):
         version: of bedside.
         commercial: whether the recipe's release is marked for commercial use.
         missing: optional sources that were not there.
+        for_review: records that are held back until a clinician has seen them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -82,6 +84,7 @@ class DatasheetFacts(BaseModel):
     sources: tuple[SourceFacts, ...]
     files: tuple[DataFile, ...]
     missing: tuple[str, ...] = ()
+    for_review: int = 0
 
     @property
     def records(self) -> int:
@@ -89,9 +92,7 @@ class DatasheetFacts(BaseModel):
         return sum(source.kept for source in self.sources)
 
     @classmethod
-    def of(
-        cls, recipe: Recipe, curated: Mapping[str, Any], folder: Path, *, made_on: date, version: str, commercial: bool
-    ) -> DatasheetFacts:
+    def of(cls, recipe: Recipe, curated: Mapping[str, Any], folder: Path, *, made_on: date, version: str) -> DatasheetFacts:
         """Facts of a corpus from its recipe, from what `curate` returned, and from the files that it wrote into `folder`."""
         named = {source.name: (source.licence, source.locale) for source in recipe.corpus.sources} | {SYNTHESIS: ("own", "en-AU")}
         kept: dict[str, Counter[str]] = {name: Counter() for name in named}
@@ -103,7 +104,7 @@ class DatasheetFacts(BaseModel):
             description=recipe.description,
             made_on=made_on,
             version=version,
-            commercial=commercial,
+            commercial=recipe.release.commercial,
             sources=tuple(
                 SourceFacts(name=name, licence=terms, locale=locale, seen=curated["seen"].get(name, 0), records=dict(kept[name]))
                 for name, (terms, locale) in named.items()
@@ -115,6 +116,7 @@ class DatasheetFacts(BaseModel):
                 if path.name in _FIELDS
             ),
             missing=tuple(curated["missing_sources"]),
+            for_review=curated["for_review"],
         )
 
 
@@ -128,6 +130,7 @@ _FIELDS = {
         "use": "sc:Text",
         "split": "sc:Text",
     },
+    "review.jsonl": {"source": "sc:Text", "where": "sc:Text", "found": "sc:Text", "messages": "sc:Text"},
     "ledger.jsonl": {
         "stage": "sc:Text",
         "action": "sc:Text",
@@ -139,8 +142,14 @@ _FIELDS = {
 }
 
 
-def write_datasheet(out: Path, facts: DatasheetFacts, ledger: DropLedger) -> tuple[Path, ...]:
+def write_datasheet(
+    out: Path, facts: DatasheetFacts, counts: Counter[tuple[str, str, str]], synthesis: Audit | None = None
+) -> tuple[Path, ...]:
     """Write the card, the Croissant description and the plots into the folder that holds the corpus.
+
+    Args:
+        counts: how often each stage, action and reason stands in the ledger.
+        synthesis: audit of the synthetic turns.
 
     Returns:
         the files written, the card first.
@@ -148,11 +157,11 @@ def write_datasheet(out: Path, facts: DatasheetFacts, ledger: DropLedger) -> tup
     Raises:
         WorkspaceError: the disk is full or not writable.
     """
-    reasons = Counter((entry.stage, entry.action, entry.reason) for entry in ledger.entries).most_common()
-    plots = _plots(out / PLOTS, facts, reasons)
+    reasons = counts.most_common()
+    plots = _plots(out / PLOTS, facts, reasons, synthesis)
     card = out / CARD
     with written_whole(card) as partial:
-        partial.write_text(_card(facts, reasons, plots), encoding="utf-8")
+        partial.write_text(_card(facts, reasons, plots, synthesis), encoding="utf-8")
     write_json(out / CROISSANT, croissant(facts))
     return (card, out / CROISSANT, *(out / plot.file for plot in plots))
 
@@ -250,7 +259,7 @@ class _Plot:
 Reasons = Sequence[tuple[tuple[str, str, str], int]]
 
 
-def _card(facts: DatasheetFacts, reasons: Reasons, plots: list[_Plot]) -> str:
+def _card(facts: DatasheetFacts, reasons: Reasons, plots: list[_Plot], synthesis: Audit | None) -> str:
     environment = jinja2.Environment(
         trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False
     )
@@ -260,6 +269,7 @@ def _card(facts: DatasheetFacts, reasons: Reasons, plots: list[_Plot]) -> str:
         facts=facts,
         reasons=reasons,
         plots=plots,
+        synthesis=synthesis,
         licences=check_licences(facts.sources, facts.commercial),
         languages=_languages(facts),
         splits=sorted({split for source in facts.sources for split in source.records}),
@@ -288,8 +298,8 @@ def _sums(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
     return dict(sums.most_common())
 
 
-def _plots(folder: Path, facts: DatasheetFacts, reasons: Reasons) -> list[_Plot]:
-    """Bars of the records kept by source and of the commonest reasons; none where matplotlib is not installed."""
+def _plots(folder: Path, facts: DatasheetFacts, reasons: Reasons, synthesis: Audit | None) -> list[_Plot]:
+    """Bars of the records kept by source, of the commonest reasons, and of synthetic intents; none where matplotlib is not installed."""
     if find_spec("matplotlib") is None:
         return []
     sources = {source.name: source.kept for source in sorted(facts.sources, key=lambda source: source.kept)}
@@ -301,15 +311,26 @@ def _plots(folder: Path, facts: DatasheetFacts, reasons: Reasons) -> list[_Plot]
             drawn.append(
                 _Plot(f"{PLOTS}/{name}.svg", f"{title}: " + ", ".join(f"{label} {count}" for label, count in reversed(bars.items())))
             )
+    if synthesis:
+        with _same_bytes(folder / "intents.svg") as partial:
+            draw(synthesis, partial)
+        drawn.append(_Plot(f"{PLOTS}/intents.svg", "Share of each intent among the synthetic turns, beside its prior"))
     return drawn
 
 
-def _bars(path: Path, title: str, bars: Mapping[str, int]) -> None:
+@contextmanager
+def _same_bytes(path: Path) -> Iterator[Path]:
+    """Text stays text, and no random ids go into the file: the same corpus gives the same bytes."""
     import matplotlib as mpl
+
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "bedside", "text.parse_math": False}), written_whole(path) as partial:
+        yield partial
+
+
+def _bars(path: Path, title: str, bars: Mapping[str, int]) -> None:
     from matplotlib.figure import Figure
 
-    # Text stays text, and neither day nor random ids go into the file: the same corpus gives the same bytes.
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "bedside", "text.parse_math": False}), written_whole(path) as partial:
+    with _same_bytes(path) as partial:
         figure = Figure(figsize=(7, 1 + 0.3 * len(bars)), layout="constrained")
         axes = figure.add_subplot()
         drawn = axes.barh(list(bars), list(bars.values()), color="#35618f")

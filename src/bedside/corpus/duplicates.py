@@ -3,16 +3,18 @@
 A record has two parts, what is asked and what is answered; twins must be alike in both, so that two questions with one canned answer both
 stay. Twins must also agree in every number and negation: "potassium 5.1" and "potassium 6.1" teach different things, however alike they look.
 
-Records are worked through best first (source order, then length, then place), and a record is dropped only for a twin that is kept. Only
-sketches are held: about 410 bytes a record, so that a million of them fit in half a gigabyte while the records themselves stay on the disk.
+Records are worked through best first (source order, then length, then place), and a record is dropped only for a twin that is kept. Kept
+records that are alike but for a number or a negation are kin: they have to stand on one side of every split.
+
+Only sketches are worked with: about 410 bytes a record, which may lie in memory-mapped files (`bedside.corpus.shards`).
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
 from hashlib import blake2b
 
 import numpy as np
@@ -35,12 +37,13 @@ REASONS = ("duplicate", "near_duplicate", "semantic_duplicate")
 _HASHES = BANDS * ROWS
 _KEEP = -1
 _BLOCK = 1024
+_FULL = 64  # a bucket holds no more: thousands that share long answers and differ in their questions would be compared with each other
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 _NEGATED = re.compile(r"n['’]t\b|\bcannot\b")
 # Scripts without blanks between words are parted letter by letter.
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")
 _TELLING = re.compile(r"\d+|\b(?:no|not|never|none|neither|without)\b")
-_MULTIPLIERS = np.random.default_rng(20261122).integers(0, 2**63, _HASHES, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+_MULTIPLIERS = np.random.default_rng(20261122).integers(0, 2**31, _HASHES, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
 
 Record = tuple[str, str]
 """What is asked and what is answered; either may be empty."""
@@ -55,7 +58,7 @@ class Sketches:
         telling: (n,) hash of the numbers and negations in them.
         length: (n,) letters.
         bands: (n, 16) keys under which near duplicates meet.
-        minima: (n, 2, 128) the low byte of each minimum hash, for each part (b-bit minwise hashing, Li and König 2010).
+        minima: (n, 2, 128) a byte of each minimum hash, for each part (b-bit minwise hashing, Li and König 2010).
     """
 
     exact: NDArray[np.uint64]
@@ -72,10 +75,12 @@ class Twins:
     Attributes:
         of: (n,) the record that is kept in its place; -1 where the record itself is kept.
         kind: (n,) index into `REASONS`; only where it is dropped.
+        kin: pairs of kept records that are near each other and differ in a number or a negation.
     """
 
     of: NDArray[np.int64]
     kind: NDArray[np.uint8]
+    kin: list[tuple[int, int]] = field(default_factory=list)
 
 
 def plain_words(text: str) -> list[str]:
@@ -92,25 +97,28 @@ def parts(conversation: Conversation) -> Record:
 def sketch(records: Sequence[Record]) -> Sketches:
     """Sketch one batch of records, alike in any process and on any machine."""
     plain = [(" ".join(plain_words(asked)), " ".join(plain_words(answered))) for asked, answered in records]
-    whole = _minima([f"{asked}\n{answered}" for asked, answered in plain]).reshape(-1, BANDS, ROWS)
+    asked, answered = (_minima([record[part] for record in plain]) for part in (0, 1))
+    # The least hash over both parts is the lesser of theirs; an empty part has none.
+    empty = np.array([[not part for part in record] for record in plain], dtype=np.bool_).reshape(-1, 2, 1)
+    both = np.where(empty, np.uint32(2**32 - 1), np.stack([asked, answered], axis=1)).min(axis=1)
+    whole = both.reshape(-1, BANDS, ROWS).astype(np.uint64)
     # A key is a polynomial of its rows, salted by its band.
     bands = np.zeros(whole.shape[:2], dtype=np.uint64) + np.arange(BANDS, dtype=np.uint64)
     for row in range(ROWS):
         bands = bands * _PRIME + whole[:, :, row]
-    each = [_minima([record[part] for record in plain]).astype(np.uint8) for part in (0, 1)]
     return Sketches(
         np.array([_hash("\n".join(record)) for record in plain], dtype=np.uint64),
         np.array([_hash(" ".join(_TELLING.findall(" ".join(record)))) for record in plain], dtype=np.uint64),
         np.array([sum(map(len, record)) for record in plain], dtype=np.int64),
         bands,
-        np.stack(each, axis=1) if plain else np.empty((0, 2, _HASHES), np.uint8),
+        np.stack([_byte(asked), _byte(answered)], axis=1),
     )
 
 
 def gather(batches: Iterable[Sketches]) -> Sketches:
     """The sketches of all batches as one; `batches` holds at least one."""
     held = list(batches)
-    return Sketches(*(np.concatenate([getattr(batch, field.name) for batch in held]) for field in fields(Sketches)))
+    return Sketches(*(np.concatenate([getattr(batch, part.name) for batch in held]) for part in fields(Sketches)))
 
 
 def best_first(source: NDArray[np.int64], length: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -128,17 +136,25 @@ def find_twins(sketches: Sketches, order: NDArray[np.int64], near: float = NEAR)
     """
     twins = _exact(sketches.exact, order)
     left = order[twins.of[order] == _KEEP]
-    meeting = _meeting(sketches.bands[left])
-    buckets: dict[tuple[int, int], list[int]] = {}
+    meeting = _meeting(sketches.bands, left)
+    buckets: dict[tuple[int, int, int], list[int]] = {}
+    first: dict[tuple[int, int], int] = {}
     for place in np.flatnonzero(meeting.any(axis=1)):
         record = int(left[place])
+        telling = int(sketches.telling[record])
         keys = [(int(band), int(sketches.bands[record, band])) for band in np.flatnonzero(meeting[place])]
-        twin = _alike(sketches, record, sorted({other for key in keys for other in buckets.get(key, ())}), near)
-        if twin is None:
-            for key in keys:
-                buckets.setdefault(key, []).append(record)
-        else:
+        twin = _alike(sketches, record, sorted({other for key in keys for other in buckets.get((*key, telling), ())}), near)
+        if twin is not None:
             twins.of[record], twins.kind[record] = twin, REASONS.index("near_duplicate")
+            continue
+        relative = _alike(sketches, record, sorted({first[key] for key in keys if key in first}), near)
+        if relative is not None:
+            twins.kin.append((relative, record))
+        for key in keys:
+            first.setdefault(key, record)
+            bucket = buckets.setdefault((*key, telling), [])
+            if len(bucket) < _FULL:
+                bucket.append(record)
     return twins
 
 
@@ -175,21 +191,24 @@ def add_semantic(
         kept = np.concatenate([kept, block[stays]])
 
 
-def drop_twins(conversations: Iterable[Conversation], wheres: Sequence[str], twins: Twins, ledger: DropLedger) -> Iterator[Conversation]:
+def drop_twins(
+    conversations: Iterable[Conversation], where_of: Callable[[int], str], twins: Twins, ledger: DropLedger, first: int = 0
+) -> Iterator[Conversation]:
     """The conversations that stay; each other one goes to the ledger with its reason and where its kept twin is.
 
     Args:
         conversations: in the order in which they were sketched.
-        wheres: `provenance.where` of all of them.
+        where_of: source and place of a record by its number.
+        first: number of the first conversation.
     """
-    for number, conversation in enumerate(conversations):
+    for number, conversation in enumerate(conversations, first):
         twin = int(twins.of[number])
         if twin == _KEEP:
             yield conversation
             continue
         origin = conversation.provenance
         reason = REASONS[twins.kind[number]]
-        ledger.add("deduplicate", "dropped", reason, source=origin.source, where=origin.where, detail=f"kept {wheres[twin]}")
+        ledger.add("deduplicate", "dropped", reason, source=origin.source, where=origin.where, detail=f"kept {where_of(twin)}")
 
 
 def _hash(text: str) -> int:
@@ -209,12 +228,18 @@ def _minima(texts: Sequence[str]) -> NDArray[np.uint32]:
     hashed ^= hashed >> np.uint64(32)
     # Shingles that run over the end of their text are none.
     over = (ends[:-1, None] - np.arange(1, SHINGLE)).ravel()
-    whole = np.delete(hashed, over)
+    # Multiplied by an odd number, 32 bits are permuted: one of 128 orders of all shingles.
+    whole = np.delete(hashed, over).astype(np.uint32)
     starts = np.concatenate([[0], ends[:-1]]) - (SHINGLE - 1) * np.arange(len(coded))
     minima = np.empty((len(coded), _HASHES), dtype=np.uint32)
     for number, multiplier in enumerate(_MULTIPLIERS):
-        minima[:, number] = np.minimum.reduceat(whole * multiplier >> np.uint64(32), starts)
+        minima[:, number] = np.minimum.reduceat(whole * multiplier, starts)
     return minima
+
+
+def _byte(minima: NDArray[np.uint32]) -> NDArray[np.uint8]:
+    """A byte of each; the highest bits of a minimum are nearly always 0, the lowest of a product hang on few of its factors' bits."""
+    return (minima >> np.uint32(12)).astype(np.uint8)
 
 
 def _exact(hashes: NDArray[np.uint64], order: NDArray[np.int64]) -> Twins:
@@ -225,25 +250,24 @@ def _exact(hashes: NDArray[np.uint64], order: NDArray[np.int64]) -> Twins:
     return Twins(best, np.zeros(len(order), dtype=np.uint8))
 
 
-def _meeting(bands: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """(n, 16) where a record shares the key of a band with another."""
-    shared = np.zeros(bands.shape, dtype=np.bool_)
-    for band in range(bands.shape[1]):
-        _, inverse, counts = np.unique(bands[:, band], return_inverse=True, return_counts=True)
+def _meeting(bands: NDArray[np.uint64], left: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(left, 16) where a record shares the key of a band with another; one band is in memory at a time."""
+    shared = np.zeros((len(left), BANDS), dtype=np.bool_)
+    for band in range(BANDS):
+        _, inverse, counts = np.unique(bands[left, band], return_inverse=True, return_counts=True)
         shared[:, band] = counts[inverse] > 1
     return shared
 
 
 def _alike(sketches: Sketches, record: int, others: list[int], near: float) -> int | None:
-    """The most similar of the others that is a near duplicate of the record."""
-    candidates = [other for other in others if sketches.telling[other] == sketches.telling[record]]
-    if not candidates:
+    """The most similar of the others that is near the record."""
+    if not others:
         return None
-    agreeing = (sketches.minima[candidates] == sketches.minima[record]).mean(axis=2).min(axis=1)
-    # Low bytes agree by chance once in 256.
+    agreeing = (sketches.minima[others] == sketches.minima[record]).mean(axis=2).min(axis=1)
+    # Bytes agree by chance once in 256.
     similarity = (agreeing - 1 / 256) / (1 - 1 / 256)
     best = int(similarity.argmax())
-    return candidates[best] if similarity[best] >= near else None
+    return others[best] if similarity[best] >= near else None
 
 
 def _nearest(

@@ -68,7 +68,7 @@ def unsafe(question: str, answer: str, *, day: date) -> tuple[Finding, ...]:
 def check_conversation(conversation: Conversation, ledger: DropLedger, *, day: date) -> tuple[Finding, ...]:
     """Findings in all answers of a conversation, each read with what the user said before it.
 
-    Each rule that fired is one entry of the ledger: `dropped` where the conversation must not be taught, `masked` where it waits for review.
+    Each rule that fired is one entry of the ledger: `dropped` where the conversation must not be taught; where nothing drops it, `review`.
     """
     findings: list[Finding] = []
     question = ""
@@ -77,16 +77,17 @@ def check_conversation(conversation: Conversation, ledger: DropLedger, *, day: d
             findings += unsafe(question, message.content, day=day)
         elif message.role == "user":
             question = message.content
-    first = {finding.rule: finding for finding in reversed(findings)}
+    dropped = [finding for finding in findings if finding.action == "drop"]
+    first = {finding.rule: finding for finding in reversed(dropped or findings)}
     for finding in first.values():
         times = sum(other.rule == finding.rule for other in findings)
         ledger.add(
             STAGE,
-            "dropped" if finding.action == "drop" else "masked",
+            "dropped" if dropped else "review",
             finding.rule,
             source=conversation.provenance.source,
             where=conversation.provenance.where,
-            detail=f"{times} times, first at character {finding.place[0]} of an answer; for {finding.action}",
+            detail=f"{times} times, first at character {finding.place[0]} of an answer",
         )
     return tuple(findings)
 

@@ -58,6 +58,8 @@ class Source(_Part):
     """Read at most so many records and leave the rest of the source unread."""
     required: bool = True
     """False: a path that is not there is shown and skipped."""
+    max_dropped_share: float | None = Field(default=None, ge=0, le=1)
+    """As `corpus.max_dropped_share`, for this source alone."""
 
 
 class Synthesis(_Part):
@@ -97,10 +99,22 @@ class Corpus(_Part):
     """Caller turns made from the grammar."""
     endpoint: Endpoint | None = None
     """Caller turns asked from a language model."""
+    standardise: bool = True
+    """Repair characters, markup and names of medicines, and write spelling, services and units the Australian way; each change is counted."""
     deidentify: Literal["off", "redact", "surrogates"] = "off"
-    """What stands in for names, addresses, dates and identifiers of the sources, before anything else is done with a record."""
-    max_dropped_share: float = 0.05
-    """A source that loses more than this share of its records is an error."""
+    """What stands in for names, addresses, dates and identifiers of the sources."""
+    near_duplicate: float = Field(default=0.7, ge=0.5, le=1)
+    """Jaccard similarity of their five-letter pieces from which one of two records is dropped; 1 drops equal words alone."""
+    semantic_duplicate: float | None = Field(default=None, gt=0, le=1)
+    """Cosine of MiniLM embeddings, in question and answer, from which one of two records is dropped (0.92 is a good start); none looks at words
+    alone. The work grows with the square of the records: for up to about 100,000."""
+    decontaminate_meaning: float | None = Field(default=0.45, gt=0, le=1)
+    """Likeness from which a record or turn may be a text of the evaluation suite in other words: the three of a source most like a text are dropped,
+    and every one over 0.6. None compares runs of 13 words alone."""
+    processes: int | None = Field(default=None, gt=0)
+    """Processes that clean records; all cores by default. It changes nothing in the result."""
+    max_dropped_share: float = Field(default=0.05, ge=0, le=1)
+    """A source of which more than this share of the records cannot be read is an error."""
     held_out_share: float = Field(default=0.05, ge=0, lt=1)
     """Share of conversations, by family, kept out of training to measure perplexity on."""
 
@@ -182,6 +196,8 @@ class Evaluation(_Part):
 class ReleaseSpec(_Part):
     """What ships."""
 
+    commercial: bool = False
+    """Whether it is for commercial use: then no source may have a licence that forbids it, or of which that is not known."""
     quantisation: Quantisation
     """llama.cpp's name; K-quants fall back, tensor by tensor, where a row is no multiple of 256."""
     max_score_loss: float = Field(default=0.02, ge=0, le=1)

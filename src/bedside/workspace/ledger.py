@@ -1,8 +1,9 @@
-"""The drop ledger: every record that was dropped, truncated or masked, with the stage and a reason code."""
+"""The drop ledger: every record that was dropped, truncated, masked, changed or sent to review, with the stage and a reason code."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,7 +11,7 @@ from typing import Literal
 from bedside.errors import SourceError
 from bedside.workspace.files import write_jsonl
 
-Action = Literal["dropped", "truncated", "masked", "changed"]
+Action = Literal["dropped", "truncated", "masked", "changed", "review"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Entry:
 
     Attributes:
         stage: where it happened (`sources`, `synthesis`, `split`, `tokenise`, …).
-        action: what was done to the record.
+        action: what was done to the record; `review` holds it back until a clinician has seen it.
         reason: a short stable code (`bad_json`, `too_long`, `duplicate`, …).
         source: the source's name in the recipe.
         where: file and line, or the record's id.
@@ -34,8 +35,41 @@ class Entry:
     detail: str = ""
 
 
+class Tally:
+    """How often each thing happened, for ledgers that are too long to be held.
+
+    Attributes:
+        by: entries by source, stage, action and reason.
+    """
+
+    def __init__(self) -> None:
+        self.by: Counter[tuple[str, str, str, str]] = Counter()
+
+    def counted(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        """The same entries, counted as they pass."""
+        for entry in entries:
+            self.by[entry.source, entry.stage, entry.action, entry.reason] += 1
+            yield entry
+
+    def reasons(self) -> Counter[tuple[str, str, str]]:
+        """Entries by stage, action and reason, over all sources."""
+        counts: Counter[tuple[str, str, str]] = Counter()
+        for (_, stage, action, reason), number in self.by.items():
+            counts[stage, action, reason] += number
+        return counts
+
+    def counts(self) -> dict[str, int]:
+        """Entries by `stage/action/reason`, most frequent first."""
+        return {"/".join(what): number for what, number in self.reasons().most_common()}
+
+
 class DropLedger:
-    """Collects entries and the number of records seen, so that shares can be shown and limited."""
+    """Collects entries and the number of records seen, so that shares can be shown and limited.
+
+    Attributes:
+        entries: in the order in which they were filed.
+        seen: records looked at, by source.
+    """
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -53,20 +87,24 @@ class DropLedger:
         """Entries by `stage/action/reason`, most frequent first."""
         return dict(Counter(f"{e.stage}/{e.action}/{e.reason}" for e in self.entries).most_common())
 
-    def check_share(self, limit: float) -> None:
-        """Refuse a source of which more than `limit` (0 to 1) was dropped.
+    def check_share(self, limit: float, limits: Mapping[str, float] | None = None) -> None:
+        """Refuse a source of which more than `limit` (0 to 1) could not be read.
+
+        Args:
+            limits: other limits, by source.
 
         Raises:
             SourceError: names the source, the share, the commonest reason and one place to look.
         """
         for source, seen in self.seen.items():
-            dropped = [e for e in self.entries if e.source == source and e.action == "dropped" and e.stage == "sources"]
-            if seen and len(dropped) / seen > limit:
-                reason, number = Counter(e.reason for e in dropped).most_common(1)[0]
-                first = next(e for e in dropped if e.reason == reason)
+            allowed = (limits or {}).get(source, limit)
+            lost = [e for e in self.entries if e.source == source and e.action == "dropped" and e.stage == "sources"]
+            if seen and len(lost) / seen > allowed:
+                reason, number = Counter(e.reason for e in lost).most_common(1)[0]
+                first = next(e for e in lost if e.reason == reason)
                 raise SourceError(
-                    f"source {source!r} lost {len(dropped)} of {seen} records ({len(dropped) / seen:.0%}, allowed {limit:.0%}), {number} of them for {reason!r}, the first at {first.where}: {first.detail}",
-                    "Mend the file, choose the right reader, or raise corpus.max_dropped_share",
+                    f"source {source!r} lost {len(lost)} of {seen} records ({len(lost) / seen:.0%}, allowed {allowed:.0%}), {number} of them for {reason!r}, the first at {first.where}: {first.detail}",
+                    "Mend the file, choose the right reader, or raise max_dropped_share of the source or of corpus",
                 )
 
     def write(self, path: Path) -> None:

@@ -29,7 +29,7 @@ _GROUP = "bedside.readers"
 _BUILT_IN = {
     name: EntryPoint(name, f"bedside.corpus.sources.{name}:read", _GROUP)
     for name in ("chatdoctor", "chat_messages", "documents", "intent_set", "mts_dialog", "pubmedqa", "star")
-}
+} | {"diagnostics": EntryPoint("diagnostics", "bedside.corpus.pairs:read", _GROUP)}
 _readers: dict[str, Reader] = {}
 _layouts: dict[str, str] = {}
 

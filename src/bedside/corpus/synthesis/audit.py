@@ -123,7 +123,7 @@ def audit(turns: Sequence[Turn], catalogue: Catalogue, *, day: date, embedder: S
 
 
 def draw(report: Audit, path: Path) -> None:
-    """The intents' shares beside their priors, as one figure (its form by the path's ending: .svg, .png, .pdf)."""
+    """The intents' shares beside their priors, as an SVG figure without a date."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.5, 0.2 * len(report.intents) + 1), layout="constrained")
@@ -135,7 +135,7 @@ def draw(report: Audit, path: Path) -> None:
     axes.invert_yaxis()
     axes.set_xlabel("share of intents, %")
     axes.legend(frameon=False)
-    figure.savefig(path)
+    figure.savefig(path, format="svg", metadata={"Date": None})
 
 
 def _against_priors(counts: Counter[str], priors: Mapping[str, float]) -> tuple[tuple[IntentShare, ...], float]:
@@ -153,8 +153,8 @@ def _diversity(texts: Sequence[str], embedder: SentenceEmbedder | None) -> Diver
     words = [text.split() for text in texts]
     distinct = {}
     for order in _ORDERS[:3]:
-        grams = sum((_grams(turn, order) for turn in words), Counter())
-        distinct[order] = len(grams) / max(1, grams.total())
+        grams = [gram for turn in words for gram in _grams(turn, order).elements()]
+        distinct[order] = len(set(grams)) / max(1, len(grams))
     sample = [texts[i] for i in sorted(np.random.default_rng(0).permutation(len(texts))[:_SAMPLE])]
     return Diversity(distinct=distinct, self_bleu=self_bleu([text.split() for text in sample]), mean_cosine=_mean_cosine(sample, embedder))
 
