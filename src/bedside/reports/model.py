@@ -83,6 +83,8 @@ class Finding(_Frozen):
     time: datetime | None = None
     device: str = ""
     method: str = ""
+    uncertainty: float | None = None
+    """Half the width of the 95 % interval of `value`, in `unit`; None where it was reported without one."""
     comments: tuple[str, ...] = ()
 
 
@@ -139,6 +141,7 @@ class DiagnosticReport(_Frozen):
         title: as the report calls itself.
         status: of the whole.
         time: of the test, else of the report.
+        issued: when the report, or this version of it, was sent.
         patient: whom it is about.
         device: make, model, serial and firmware, as far as stated.
         findings: in the report's order; superseded ones are in `problems`, not here.
@@ -154,9 +157,38 @@ class DiagnosticReport(_Frozen):
     title: str = ""
     status: Status = "unknown"
     time: datetime | None = None
+    issued: datetime | None = None
     patient: Person = Person()
     device: str = ""
     findings: tuple[Finding, ...] = ()
     signals: tuple[Signal, ...] = ()
     comments: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+
+
+class QualityNote(_Frozen):
+    """What stands in the way of trusting a recording.
+
+    Attributes:
+        code: short: `too_short`, `flat_lead`, `noise`, `few_readings`, ….
+        text: one sentence for the clinician.
+        grave: what was measured from the recording should not be used before it is repeated or read by a person.
+        source: the part of the recording.
+    """
+
+    code: str
+    text: str
+    source: Span
+    grave: bool = False
+
+
+class Measured(_Frozen):
+    """What bedside itself measured from a report's recordings or readings: their quality first, then the numbers.
+
+    Attributes:
+        quality: what stands against the recording, the gravest first; empty where nothing was found.
+        findings: each with its method; `device` is `bedside`, `status` is `preliminary`.
+    """
+
+    quality: tuple[QualityNote, ...] = ()
+    findings: tuple[Finding, ...] = ()

@@ -1,0 +1,287 @@
+"""Results and statements in running text: report lines such as `Potassium  6.3 H mmol/L (3.5-5.2)`, and sections in words.
+
+A number is a result where the name of an analyte stands right before it, or where a line consists of a name, a value, and a unit, interval
+or flag. All else is kept as statements, paragraph by paragraph, under the heading that it stands under.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from bedside.knowledge.ucum import unit, unit_pattern
+from bedside.reports.model import Span
+from bedside.reports.readers.data import content
+from bedside.reports.readers.source import Draft, ReportError
+from bedside.reports.readers.values import NUMBER
+from bedside.reports.units import analyte_of, unit_fault, unit_of
+
+Place = Callable[[int, int], Span]
+"""Gives the place of characters `start` to `end` of a text in its file."""
+
+MAX_CHARACTERS = 1024 * 1024
+_MAX_LINE = 2000
+_FLAG = r"(?:HH|LL|[HLA](?![\w/])|\*{1,3}|\((?:H|L|HH|LL|A|\*)\)|\b(?:high|low|abnormal|critical)\b)"
+_HEADING = re.compile(r"\s*(?P<label>[A-Za-z][A-Za-z0-9 /&.'()-]{0,48}?)\s*:\s*(?P<rest>.*)")
+_CAPITALS = re.compile(r"\s*[A-Z][A-Z /&()-]{3,48}\s*")
+_PRESSURE = re.compile(
+    r"(?<![\w/.])(?P<systolic>\d{2,3})\s?/\s?(?P<diastolic>\d{2,3})(?![\w/.])\s*(?P<unit>mm\s?\[?Hg\]?|kPa)?", re.IGNORECASE
+)
+_PRESSURE_NAME = re.compile(
+    r"\b(?:bp|blood pressure|abpm?|mean|average|systolic/diastolic|office|clinic|home|day(?:time)?|night(?:time)?|24)\b", re.IGNORECASE
+)
+_WORD_VALUE = re.compile(
+    r"\s*(?P<name>[A-Za-z][^:=\t]{0,40}?)\s?[:=]?\s{0,20}\b(?P<value>HI|LO|high|low|positive|negative|(?:not )?detected|trace|nil|pending|error)\s*",
+    re.IGNORECASE,
+)
+_PAIRED = re.compile(
+    r"(?<![\w/])(?P<one>[A-Za-z]{2,5})/(?P<two>[A-Za-z]{2,5})\s?[:=]?\s{0,20}(?P<first>\d{1,4})\s?/\s?(?P<second>\d{1,4})(?![\d/])\s?(?P<unit>ms|bpm|mmHg)?",
+    re.IGNORECASE,
+)
+_LETTERS = re.compile(r"[A-Za-z]{2,}")
+_WORD = re.compile(r"[A-Za-z0-9+/%\-']*[A-Za-z][A-Za-z0-9+/%\-']*[.,]?|\([^()]{1,20}\)|\d{1,3}")
+_ROW_NAME = re.compile(r"[A-Za-z][^\t:=]{1,45}")
+_STRONG = re.compile(r"[:=\t]|\.{2,}|\s{2,}")
+_LONGEST_NAME = 6
+_DOSES = {"mass", "volume", "time", "length", "insulin dose"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A result in a line: its parts as they were written, and its place in the line."""
+
+    name: str
+    written: str
+    unit: str
+    limits: str
+    flag: str
+    start: int
+    end: int
+
+
+def add_statements(draft: Draft, text: str, place: Place) -> dict[str, str]:
+    """Adds what a text reports to a draft.
+
+    Returns:
+        What its header lines tell: `name`, `family`, `given`, `birth_date`, `sex`, `mrn`, `medicare`, `ihi`, `device`, `time`, `id`.
+
+    Raises:
+        ReportError: it is longer than any report.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise ReportError(
+            f"{draft.source.name} has {len(text):,} characters of text; at most {MAX_CHARACTERS:,} are read", "Split it into single reports"
+        )
+    reader = _Text(draft, place)
+    for line in re.finditer(r"([^\r\n]*)(?:\r\n?|\n|\Z)", text):
+        reader.line(line[1].rstrip(), line.start())
+    reader.end_section()
+    return reader.headers
+
+
+class _Text:
+    """A text while it is read line by line: its section, the heading that nothing stands under yet, and the paragraph at hand."""
+
+    def __init__(self, draft: Draft, place: Place) -> None:
+        self.draft = draft
+        self.place = place
+        self.headers: dict[str, str] = {}
+        self.section = ""
+        self.heading: tuple[str, int] | None = None
+        self.lines: list[str] = []
+        self.start = 0
+        self.end = 0
+
+    def line(self, written: str, start: int) -> None:
+        """Reads a line that stands at `start`; a blank one ends a paragraph."""
+        found = _HEADING.fullmatch(written)
+        told = header_of(found["label"]) if found and found["rest"] else None
+        if not written.strip():
+            self._end_paragraph()
+        elif found and told:
+            self._end_paragraph()
+            self._header(told, found["rest"].strip(), written.strip())
+        elif found and (
+            found["label"].lower() in content("statements.yaml")["sections"] or (not found["rest"] and len(found["label"]) > 2)
+        ):
+            self.end_section()
+            self.section, self.heading = found["label"].strip(), (written, start)
+            if found["rest"]:
+                self._words(written[found.start("rest") :], start + found.start("rest"))
+        elif _CAPITALS.fullmatch(written) and not _named_word(written):
+            self.end_section()
+            self.section, self.heading = written.strip().title(), (written, start)
+        else:
+            self._words(written, start)
+
+    def end_section(self) -> None:
+        """Ends a section; a heading under which nothing stands is a statement, unless it is the report's title."""
+        self._end_paragraph()
+        if self.heading and self.heading[0].strip() != self.draft.title:
+            written, start = self.heading
+            self.draft.statement("Statement", written.strip(), self.place(start, start + len(written)))
+        self.heading = None
+
+    def _header(self, told: str, value: str, line: str) -> None:
+        if self.headers.setdefault(told, value) != value:
+            self.draft.comments.append(line)
+
+    def _words(self, written: str, start: int) -> None:
+        """Reads a line that is no heading: its results, and what it says beside them."""
+        self.heading = None
+        found: list[Reading] = []
+        if len(written) > _MAX_LINE:
+            detail = f"a line of {len(written):,} characters is kept as words, without a search for results"
+            self.draft.problem("not_read", detail, self.place(start, start + len(written)))
+        elif said := _named_word(written):
+            self._end_paragraph()
+            self.draft.statement(*said, self.place(start, start + len(written)), written_value=said[1].split()[-1])
+            return
+        else:
+            found = sorted(readings(written, self.draft.title or self.section), key=lambda reading: reading.start)
+        for reading in found:
+            end = next((later.start for later in found if later.start >= reading.end), len(written))
+            shown = written[reading.start : end].strip(" \t,;")
+            at = start + written.index(shown, reading.start)
+            span = self.place(at, at + len(shown))
+            self.draft.result(reading.name, reading.written, reading.unit, span, text=shown, limits=reading.limits, flag=reading.flag)
+        if found and not _says_more(written, found):
+            self._end_paragraph()
+            return
+        self.start = self.start if self.lines else start + len(written) - len(written.lstrip())
+        self.lines.append(written.strip())
+        self.end = start + len(written)
+
+    def _end_paragraph(self) -> None:
+        if self.lines:
+            self.draft.statement(self.section or "Statement", "\n".join(self.lines), self.place(self.start, self.end))
+        self.lines = []
+
+
+def readings(line: str, title: str = "") -> Iterator[Reading]:
+    """The results in a line, in its order.
+
+    Args:
+        title: of the report, for names that mean several things.
+    """
+    yield from _pressures(line, title)
+    for pair in _PAIRED.finditer(line):
+        if analyte_of(pair["one"], "", title) and analyte_of(pair["two"], "", title):
+            for name, written in ((pair["one"], pair["first"]), (pair["two"], pair["second"])):
+                yield Reading(name, written, pair["unit"] or "", "", "", pair.start(), pair.end())
+    done = 0
+    for value in _value_pattern().finditer(line):
+        before = line[done : value.start()]
+        known, offset = _known_name(before, title)
+        if known:
+            reading = _reading(line, value, known, done + offset)
+            if _is_believable(reading, before[offset + len(known) :], title):
+                yield reading
+                done = reading.end
+        elif not done and (named := _row_name(before)):
+            reading = _reading(line, value, named, before.index(named))
+            if (reading.unit or reading.limits or reading.flag) and not _LETTERS.search(line[reading.end :]):
+                yield reading
+                done = reading.end
+
+
+def _row_name(before: str) -> str:
+    """The name at the beginning of a row that a column's gap, dots, a colon or an equals sign parts from its value; "" where none is."""
+    name = before.rstrip(" \t:=.")
+    gap = before[len(name) :]
+    parted = any(sign in gap for sign in (":", "=", "\t", "..", "  "))
+    return name.strip() if parted and _ROW_NAME.fullmatch(name.strip()) else ""
+
+
+def _pressures(line: str, title: str) -> Iterator[Reading]:
+    """Two readings for each `158/96 mmHg` whose unit, title or words before it tell that it is a blood pressure."""
+    for found in _PRESSURE.finditer(line):
+        before = f"{title} {line[max(0, found.start() - 40) : found.start()]}"
+        if (found["unit"] or _PRESSURE_NAME.search(before)) and int(found["systolic"]) > int(found["diastolic"]):
+            for side in ("systolic", "diastolic"):
+                yield Reading(
+                    f"{side.capitalize()} blood pressure", found[side], found["unit"] or "mmHg", "", "", found.start(), found.end()
+                )
+
+
+def _known_name(before: str, title: str) -> tuple[str, int]:
+    """The longest name of an analyte that ends `before`, with its place; ("", 0) where none does."""
+    tail = before.rstrip(" \t:=.~")
+    tail = re.sub(r"\s(?:is|was|of|at|now)$", "", tail[-80:])
+    shift = len(before[: len(before.rstrip(" \t:=.~"))]) - len(before.rstrip(" \t:=.~")[-80:])
+    words = list(_WORD.finditer(tail))
+    if not words or words[-1].end() != len(tail):
+        return "", 0
+    for word in words[-_LONGEST_NAME:]:
+        name = tail[word.start() :]
+        if analyte_of(name, "", title):
+            return name, shift + word.start()
+    return "", 0
+
+
+def _reading(line: str, value: re.Match[str], name: str, start: int) -> Reading:
+    """The result whose value is found, with unit, flag and interval behind it."""
+    written_unit, flag = value["unit"] or "", value["before"] or ""
+    end = value.end()
+    if written_unit in ("L", "l") and (not analyte_of(name) or unit_fault(name, "", unit_of(written_unit))):
+        written_unit, flag = "", "L"
+    tail = _tail_pattern().match(line, end)
+    if tail:
+        written_unit = written_unit or tail["unit"] or tail["unit2"] or ""
+        flag = flag or tail["flag"] or tail["flag2"] or ""
+        end = tail.end()
+    limits = (tail["limits"] or "") if tail else ""
+    return Reading(
+        name.strip(), value["written"].strip(), written_unit.strip(), limits.strip(), flag.strip("() "), start, max(end, value.end())
+    )
+
+
+def _is_believable(reading: Reading, between: str, title: str) -> bool:
+    """Whether a number behind a name is a result of it, not a dose, a count or an everyday word with a number."""
+    strong = bool(_STRONG.search(between))
+    everyday = reading.name.lower() in content("statements.yaml")["not_names"] or (len(reading.name) < 3 and not reading.name[0].isupper())
+    if everyday and not (strong or reading.unit or reading.limits or reading.flag):
+        return False
+    found = unit(reading.unit) if reading.unit else None
+    return not (found and found.group in _DOSES and unit_fault(reading.name, "", found.code, title))
+
+
+def _says_more(line: str, found: list[Reading]) -> bool:
+    """Whether a line says something beside its results."""
+    rest, done = "", 0
+    for reading in sorted(found, key=lambda reading: reading.start):
+        rest += " " + line[done : reading.start]
+        done = max(done, reading.end)
+    return len("".join(_LETTERS.findall(f"{rest} {line[done:]}"))) > 6
+
+
+def header_of(label: str) -> str | None:
+    """What a header line of this label tells, such as `birth_date`; None for any other label."""
+    plain = label.strip().lower().rstrip(":").strip()
+    return next((what for what, labels in content("statements.yaml")["headers"].items() if plain in labels), None)
+
+
+def _named_word(line: str) -> tuple[str, str] | None:
+    """Name and words of a line such as `BGL HI` that gives an analyte a value in words; None for any other line."""
+    found = _WORD_VALUE.fullmatch(line)
+    return (found["name"], line.strip()) if found and analyte_of(found["name"]) else None
+
+
+@cache
+def _value_pattern() -> re.Pattern[str]:
+    flag = rf"(?:(?P<before>{_FLAG})\s*)?"
+    return re.compile(
+        rf"(?<![\w.,/:+−-]){flag}(?P<written>(?:[<>]=?|[≤≥])?\s?{NUMBER})(?!\w|[.,:/-]\d|\s?[-–]\s?\d)"
+        rf"(?:\s?(?P<unit>{unit_pattern()})(?![\w/^]))?",
+        re.IGNORECASE,
+    )
+
+
+@cache
+def _tail_pattern() -> re.Pattern[str]:
+    units = rf"(?:{unit_pattern()})(?![\w/^])"
+    stated = r"(?:ref(?:erence)?\.?\s?(?:range|interval|int)?|range|normal|rr|interval)?\s*:?\s*"
+    limits = rf"{stated}[(\[]?\s*{stated}(?P<limits>{NUMBER}\s*(?:-|–|to)\s*{NUMBER}|(?:[<>]=?|[≤≥])\s*{NUMBER})(?:\s*(?P<unit2>{units}))?\s*[)\]]?"
+    return re.compile(rf"\s*(?P<flag>{_FLAG})?\s*(?P<unit>{units})?\s*(?:{limits})?\s*(?P<flag2>{_FLAG})?", re.IGNORECASE)
