@@ -9,7 +9,7 @@ from rich.console import Console
 from bedside.evaluation.scores import Machine
 from bedside.offline import quiet_libraries, stay_offline
 
-NAMES = ("quality", "understanding", "training", "safety", "mutants")
+NAMES = ("quality", "understanding", "training", "safety", "mutants", "phone_media", "reports_ecg")
 
 
 def main() -> None:

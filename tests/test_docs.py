@@ -11,6 +11,7 @@ import threading
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -264,5 +265,5 @@ def test_a_practices_own_example_is_curated(tmp_path: Path) -> None:
     recipe = load_recipe(tmp_path / "our-line.yaml", ["corpus.synthesis.turns=9000", "corpus.synthesis.held_out_turns=20"])
     out = tmp_path / "corpus"
     out.mkdir()
-    curate(recipe, tmp_path, frozenset(), out, Console(quiet=True))
+    curate(recipe, tmp_path, {}, out, Console(quiet=True), day=date(2026, 11, 22))
     assert "example" in (out / "turns.jsonl").read_text(encoding="utf-8")

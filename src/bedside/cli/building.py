@@ -18,17 +18,30 @@ app.add_typer(recipes, name="recipe", rich_help_panel=PANEL)
 
 
 @app.command(rich_help_panel=PANEL)
-def fetch(recipe: RecipeFile, changes: Set = None) -> None:
-    """Fetch a recipe's base model: the only command that uses the network."""
+def fetch(
+    recipe: Annotated[Path | None, typer.Argument(help="Recipe (YAML) whose base model to fetch.", show_default=False)] = None,
+    changes: Set = None,
+    phone: Annotated[bool, typer.Option("--phone", help="Fetch the weights of the phone line: voice activity, speech, voices.")] = False,
+) -> None:
+    """Fetch weights: the only command that uses the network."""
     import os
-
-    from bedside.workspace.fetch import fetch as fetch_base
 
     for switch in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         os.environ.pop(switch, None)
-    spec = recipe_at(recipe, changes).base
-    out.print(f"base model {spec.source} lies at {fetch_base(spec)}", highlight=False)
-    out.print(f"Next: bedside run {recipe}", highlight=False)
+    if recipe is None and not phone:
+        raise typer.BadParameter("give a recipe, --phone, or both")
+    if phone:
+        from bedside.phone.speech.weights import PHONE
+        from bedside.workspace.fetch import fetch_asset
+
+        for asset in PHONE:
+            out.print(f"{asset.name} lies at {fetch_asset(asset)}", highlight=False)
+    if recipe is not None:
+        from bedside.workspace.fetch import fetch as fetch_base
+
+        spec = recipe_at(recipe, changes).base
+        out.print(f"base model {spec.source} lies at {fetch_base(spec)}", highlight=False)
+        out.print(f"Next: bedside run {recipe}", highlight=False)
 
 
 @app.command(rich_help_panel=PANEL)

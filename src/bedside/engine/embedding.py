@@ -64,14 +64,17 @@ class Embedded:
 class SentenceEmbedder:
     """all-MiniLM-L6-v2 on the CPU.
 
+    Args:
+        dtype: bfloat16 takes a third of the time where the processor multiplies it, and turns a token's vector by up to 0.1 radians.
+
     Raises:
         BaseModelError: as `model_folder`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, dtype: torch.dtype = torch.float32) -> None:
         folder = model_folder()
         self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        self._model = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()
+        self._model = AutoModel.from_pretrained(folder, local_files_only=True, dtype=dtype).eval()
 
     def embed(self, texts: Sequence[str]) -> Floats:
         """The embeddings of the texts: (texts, 384) of length 1, each text cut at 256 tokens."""
@@ -99,7 +102,7 @@ class SentenceEmbedder:
             rows = order[start : start + _BATCH]
             batch = self._tokenizer.pad({"input_ids": [encoded[i] for i in rows]}, return_tensors="pt")
             with torch.inference_mode():
-                hidden = self._model(**batch).last_hidden_state
+                hidden = self._model(**batch).last_hidden_state.float()
             yield rows, batch["input_ids"], batch["attention_mask"], hidden
 
 

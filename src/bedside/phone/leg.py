@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from bedside.phone.media.recording import Recording
 
 RATE = 8000
 FRAME_MS = 20
@@ -40,19 +43,27 @@ class Played:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """The call nears the longest time a call may take and is ended in `seconds`, unless it was handed on before."""
+
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class HungUp:
     """The call is over; nothing comes after this."""
 
     reason: str
 
 
-LegEvent = Audio | Digit | Played | HungUp
+LegEvent = Audio | Digit | Played | Ending | HungUp
 
 
 class CallLeg(Protocol):
     """What every transport gives a call."""
 
     id: str
+    """Our own name of the call: unique, and safe in a file name."""
     caller: str
     """The calling number as signalled, or "" where it is withheld."""
     called: str
@@ -69,8 +80,16 @@ class CallLeg(Protocol):
         """Stop what is playing and forget what is queued."""
         ...
 
+    def record(self, recording: Recording | None) -> None:
+        """Write both sides to `recording` from now on; None closes the one that runs. Only after consent."""
+        ...
+
     async def transfer(self, target: str) -> bool:
-        """Hand the caller to another number or extension; whether the other side took it."""
+        """Hand the caller to another number or extension; whether the other side took it. Where it did not, the call goes on."""
+        ...
+
+    async def consult(self, target: str) -> CallLeg | None:
+        """Call a human on the caller's behalf, who hears nothing of it yet; the leg to them, or None where nobody answers or there is no way."""
         ...
 
     async def hang_up(self) -> None:

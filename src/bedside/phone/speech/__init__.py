@@ -1,0 +1,1 @@
+"""Speech: what the caller said as words, and what the line says as sound."""

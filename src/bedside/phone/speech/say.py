@@ -1,0 +1,250 @@
+"""What the line says: text to telephone sound.
+
+Fixed prompts are made once and kept by the hash of their text and voice; what is new is made clause by clause, so that the first plays while
+the next is being made. Kokoro (embedded, natural) takes a third of the time it speaks; espeak-ng (robotic) next to none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import json
+import logging
+import multiprocessing
+import re
+import shutil
+import wave
+from collections.abc import AsyncIterator, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bedside.errors import WorkspaceError
+from bedside.phone.leg import RATE
+from bedside.phone.speech.recognise import SpeechError
+from bedside.workspace.fetch import cached_asset
+from bedside.workspace.files import written_whole
+
+log = logging.getLogger(__name__)
+
+_KOKORO_RATE = 24_000
+_LONGEST_SYMBOLS = 500
+_CLAUSE = re.compile(r"(?<=[.!?;:,])\s+")
+_LEAST_CLAUSE = 24
+"""Shorter clauses (in characters) are joined to the next: a voice that starts anew every second word sounds broken."""
+_ESPEAK_SECONDS = 10
+_MARK = re.compile(r"([;:,.!?—…]+)")
+# espeak-ng's phonemes for which Kokoro knows another symbol (hexgrad/kokoro, kokoro.js/src/phonemize.js).
+_SYMBOLS = str.maketrans({"ʲ": "j", "r": "ɹ", "x": "k", "ɬ": "l", "_": None, "\u0361": None})
+_LANGUAGE_SWITCH = re.compile(r"\([a-z-]+\)")
+
+
+class Voice(Protocol):
+    """Makes sound of text."""
+
+    name: str
+    """Says engine, voice and version: sound made by another must not be taken from the cache."""
+
+    async def speak(self, text: str) -> bytes:
+        """8 kHz, 16-bit samples of `text`.
+
+        Raises:
+            SpeechError: the engine has fallen or is not installed.
+        """
+        ...
+
+
+class Espeak:
+    """The program espeak-ng, as a process for each clause."""
+
+    name = "espeak-ng/en-gb/165"
+
+    def __init__(self) -> None:
+        if shutil.which("espeak-ng") is None:
+            raise SpeechError("the program espeak-ng is not installed", "sudo apt-get install espeak-ng")
+
+    async def speak(self, text: str) -> bytes:
+        """See `Voice.speak`."""
+        sound = await _espeak("-v", "en-gb", "-s", "165", "--stdout", text=text)
+        with wave.open(io.BytesIO(sound)) as file:
+            # espeak-ng writes to a pipe, so the header's length is a guess: the samples are what follows it.
+            rate, samples = file.getframerate(), np.frombuffer(sound[44:][: (len(sound) - 44) // 2 * 2], dtype="<i2")
+        return _telephone(samples.astype(np.float32) / np.float32(32768), rate)
+
+
+class Kokoro:
+    """Kokoro-82M by ONNX, in a process of its own; phonemes come from espeak-ng.
+
+    Args:
+        voice: one of `weights.KOKORO_VOICES`.
+        threads: of the process.
+
+    Raises:
+        BaseModelError: the weights have not been fetched.
+        SpeechError: espeak-ng is not installed.
+    """
+
+    def __init__(self, voice: str = "bf_emma", threads: int = 1) -> None:
+        from bedside.phone.speech.weights import KOKORO, KOKORO_SYMBOLS, kokoro_voice
+
+        Espeak()
+        self.name = f"kokoro-v1.0-int8/{voice}"
+        self._files = [str(cached_asset(asset)) for asset in (KOKORO, KOKORO_SYMBOLS, kokoro_voice(voice))]
+        self._threads = threads
+        self._pool = self._start()
+
+    def _start(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _load_kokoro, (self._files, self._threads))
+
+    async def speak(self, text: str) -> bytes:
+        """See `Voice.speak`."""
+        phonemes = await self._phonemes(text)
+        pool = self._pool
+        try:
+            sound = await asyncio.get_running_loop().run_in_executor(pool, _synthesise, phonemes)
+        except BrokenProcessPool as error:
+            if self._pool is pool:
+                pool.shutdown(wait=False)
+                self._pool = self._start()
+            raise SpeechError("the voice's process has fallen", "It is started again for the next sentence") from error
+        return _telephone(sound, _KOKORO_RATE)
+
+    async def _phonemes(self, text: str) -> str:
+        """IPA of `text`; marks are kept, which espeak-ng drops and Kokoro pauses at."""
+        parts = []
+        for number, part in enumerate(_MARK.split(text)):
+            if number % 2:
+                parts.append(part[0] + " ")
+            elif part.strip():
+                ipa = (await _espeak("-q", "--ipa=3", "-v", "en-gb", text=part.strip())).decode("utf-8")
+                parts.append(" ".join(_LANGUAGE_SWITCH.sub("", ipa).split()).translate(_SYMBOLS))
+        return "".join(parts).strip()
+
+    async def close(self) -> None:
+        """End the process."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class Prompts:
+    """Sentences as sound, each made once.
+
+    Args:
+        voice: makes what is not there yet.
+        folder: keeps what was made.
+        spare: speaks where the voice has fallen; what it makes is not kept. None: the sentence fails.
+    """
+
+    def __init__(self, voice: Voice, folder: Path, spare: Voice | None = None) -> None:
+        self.voice, self.folder, self._spare = voice, folder, spare
+        folder.mkdir(parents=True, exist_ok=True)
+        self._held: dict[str, bytes] = {}
+
+    async def sound(self, text: str, *, keep: bool = True) -> bytes:
+        """Samples of `text`, from the cache where they are there. `keep=False` for words about a person: they are never written."""
+        key = hashlib.sha256(f"{self.voice.name}\n{text}".encode()).hexdigest()[:32]
+        if key in self._held:
+            return self._held[key]
+        file = self.folder / f"{key}.pcm"
+        if file.is_file():
+            pcm = await asyncio.to_thread(file.read_bytes)
+        else:
+            try:
+                pcm = await self.voice.speak(text)
+            except SpeechError as error:
+                if self._spare is None:
+                    raise
+                log.warning("%s; %s speaks in its place", error.problem, self._spare.name)
+                return await self._spare.speak(text)
+            if not keep:
+                return pcm
+            try:
+                with written_whole(file) as partial:
+                    partial.write_bytes(pcm)
+            except WorkspaceError as error:
+                log.warning("a sentence could not be kept on the disk: %s", error)
+        self._held[key] = pcm
+        return pcm
+
+    async def stream(self, text: str, *, keep: bool) -> AsyncIterator[bytes]:
+        """Samples of `text`, a clause at a time where it is not cached as a whole."""
+        for clause in clauses(text):
+            yield await self.sound(clause, keep=keep)
+
+    async def prepare(self, texts: Iterable[str]) -> int:
+        """Make all clauses of `texts` beforehand; returns how many were new."""
+        wanted = list(dict.fromkeys(clause for text in texts for clause in clauses(text)))
+        before = len(self._held)
+        for clause in wanted:
+            await self.sound(clause)
+        return len(self._held) - before
+
+
+def clauses(text: str) -> list[str]:
+    """`text` cut at its marks into pieces worth saying on their own."""
+    pieces: list[str] = []
+    for piece in _CLAUSE.split(" ".join(text.split())):
+        if pieces and len(pieces[-1]) < _LEAST_CLAUSE:
+            pieces[-1] += f" {piece}"
+        elif piece:
+            pieces.append(piece)
+    return pieces
+
+
+async def _espeak(*options: str, text: str) -> bytes:
+    # The text goes by standard input: on the command line every user of the machine could read it.
+    process = await asyncio.create_subprocess_exec(
+        "espeak-ng", *options, "--stdin", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        sound, _ = await asyncio.wait_for(process.communicate(text.encode()), _ESPEAK_SECONDS)
+    except TimeoutError as error:
+        process.kill()
+        raise SpeechError(f"espeak-ng did not answer in {_ESPEAK_SECONDS} seconds", "Check the machine's load") from error
+    if process.returncode:
+        raise SpeechError(f"espeak-ng ended with {process.returncode}", "Run espeak-ng by hand to see why")
+    return sound
+
+
+def _telephone(samples: NDArray[np.float32], rate: int) -> bytes:
+    import soxr
+
+    sound: NDArray[np.float32] = soxr.resample(samples, rate, RATE)
+    return (np.clip(sound, -1, 1) * 32767).astype("<i2").tobytes()
+
+
+# --- in the voice's process -------------------------------------------------------------------------------------------------------------
+
+_session: Any = None
+_symbols: dict[str, int] = {}
+_style: NDArray[np.float32] = np.zeros((0, 256), dtype=np.float32)
+
+
+def _load_kokoro(files: list[str], threads: int) -> None:
+    global _session, _symbols, _style
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    model, symbols, voice = files
+    _session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    _symbols = json.loads(Path(symbols).read_text(encoding="utf-8"))["vocab"]
+    _style = np.fromfile(voice, dtype="<f4").reshape(-1, 256)
+
+
+def _synthesise(phonemes: str) -> NDArray[np.float32]:
+    tokens = [_symbols[symbol] for symbol in phonemes if symbol in _symbols]
+    parts = []
+    for start in range(0, len(tokens), _LONGEST_SYMBOLS):
+        part = tokens[start : start + _LONGEST_SYMBOLS]
+        inputs = {
+            "tokens": np.array([[0, *part, 0]], dtype=np.int64),
+            "style": _style[min(len(part), len(_style)) - 1][None],
+            "speed": np.array([1.0], dtype=np.float32),
+        }
+        parts.append(np.asarray(_session.run(None, inputs)[0], dtype=np.float32).ravel())
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)

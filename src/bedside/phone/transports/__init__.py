@@ -1,0 +1,1 @@
+"""The ways a call comes in: SIP, Media Streams over WebSocket, Asterisk AudioSocket."""
