@@ -13,8 +13,10 @@ from clinic_by_phone import Clinic, meaning
 from bedside.engine.understanding import Understanding
 from bedside.errors import EngineError
 from bedside.phone.call.events import (
+    Act,
     Action,
     Connected,
+    Done,
     Fault,
     HangUp,
     Heard,
@@ -387,3 +389,14 @@ def _broken(*args: object, **kwargs: object) -> Any:
 def test_the_clock_of_the_practice_decides_what_today_is(clinic: Clinic) -> None:
     clinic.now = dt.datetime(2026, 11, 23, 23, 30, tzinfo=dt.UTC)  # Tuesday morning in Sydney
     assert "Tomorrow" not in Ringing(clinic)("book me in for today").last[-2].text  # type: ignore[union-attr]
+
+
+def test_a_caller_who_asks_again_while_something_is_looked_up_does_not_take_the_place_of_the_result(clinic: Clinic) -> None:
+    driver = Driver(Call(clinic.setting()), clinic.desk())
+    driver.feed(Connected())
+    driver.feed(Pressed("1"))
+    [act] = [action for action in driver.call.receive(Heard("friday")) if isinstance(action, Act)]
+    driver.call.receive(Heard("can you repeat that"))
+    assert driver.call.state is State.WORKING
+    said = driver.call.receive(Done(act.id, driver.desk.perform(act.id, act.request)))
+    assert [action.prompt for action in said if isinstance(action, Say)] == ["offer.two"]

@@ -1,17 +1,13 @@
-"""A call typed in a terminal: what is written, what the transcript tells, and a whole call with the real model."""
+"""A call typed in a terminal: what is written, and what the transcript tells."""
 
 from __future__ import annotations
 
 import json
-from functools import partial
-from pathlib import Path
 
-import pytest
 from clinic_by_phone import Clinic
 
 from bedside.phone.call.text import event_of, text_call
 
-RELEASE = Path(__file__).parents[3] / "runs" / "clinic-line" / "release"
 MARY = ("mary brown third of march nineteen sixty two", "oh four nine one five seven oh double oh six")
 
 
@@ -39,27 +35,3 @@ def test_nobody_answers_a_transfer_and_a_message_is_taken(clinic: Clinic) -> Non
 
 def test_nobody_says_anything_and_the_lines_end(clinic: Clinic) -> None:
     assert clinic.ring().ended == "caller"
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not (RELEASE / "model.gguf").exists(), reason="no clinic-line release in runs/; make one with: bedside demo")
-def test_a_booking_is_understood_by_the_released_model(clinic: Clinic) -> None:
-    from bedside.engine.llamacpp import LlamaCppEngine
-    from bedside.engine.understanding import classify
-    from bedside.release import load_release
-
-    release = load_release(RELEASE)
-    engine = LlamaCppEngine(release.model, release.contract, threads=1)
-    try:
-        call = clinic.ring(
-            "hi love any chance of getting in with doctor nguyen on thursday",
-            "the second one",
-            *MARY,
-            "too easy",
-            "nah i'm right",
-            understand=partial(classify, engine),
-        )
-    finally:
-        engine.close()
-    assert call.ended == "hang-up", call.prompts
-    assert [one.practitioner for one in clinic.diary.upcoming("p1")] == ["nguyen"]

@@ -161,8 +161,8 @@ class Call(Leaving):
             self._person("distress", "nurse", "distress.person")
         elif is_foreign(heard.text) and self.state is State.OPEN:
             self._begin([Wish("interpreter", heard.text)])
-        elif asks_again(heard.text) and self._question is not None:
-            self._ask(self._question)
+        elif asks_again(heard.text) and self._question is not None and self.state is not State.WORKING:
+            self._ask(self._question, self.state)
         else:
             return False
         return True
