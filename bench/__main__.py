@@ -9,7 +9,18 @@ from rich.console import Console
 from bedside.evaluation.scores import Machine
 from bedside.offline import quiet_libraries, stay_offline
 
-NAMES = ("quality", "understanding", "training", "safety", "mutants", "phone_media", "reports_ecg")
+NAMES = (
+    "quality",
+    "understanding",
+    "training",
+    "safety",
+    "mutants",
+    "deidentification",
+    "duplicates",
+    "curation",
+    "phone_media",
+    "reports_ecg",
+)
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bedside.corpus.conversation import Conversation, Message, Provenance
-from bedside.corpus.decontaminate import Decontaminator, decontaminate
+from bedside.corpus.decontaminate import Contaminant, Decontaminator, confirmed, decontaminate
 from bedside.engine.embedding import SentenceEmbedder
 from bedside.errors import SourceError
 from bedside.workspace.ledger import DropLedger
@@ -56,6 +56,20 @@ def test_the_ledger_names_the_suite_and_never_the_words() -> None:
     assert [c.messages[0].content for c in kept] == ["are you open"]
     [entry] = ledger.entries
     assert (entry.stage, entry.reason, entry.detail) == ("decontaminate", "in_evaluation", "turns: 13 words in a row")
+
+
+def test_a_doubtful_likeness_removes_only_the_few_records_most_like_a_text() -> None:
+    def likeness(value: float, text: int = 0) -> Contaminant:
+        return Contaminant("means_evaluation", "turns", "", text, value)
+
+    doubtful = [("calls", number, likeness(0.5 + number / 1000)) for number in range(40)]
+    others = [
+        ("notes", 50, likeness(0.46)),
+        ("calls", 51, likeness(0.45, text=1)),
+        ("calls", 52, likeness(0.7)),
+        ("calls", 53, likeness(1.0)),
+    ]
+    assert set(confirmed(doubtful + others)) == {37, 38, 39, 50, 51, 52, 53}
 
 
 def test_a_suite_without_texts_is_refused() -> None:

@@ -25,6 +25,9 @@ from bedside.corpus.standardise import standardise_conversation
 from bedside.corpus.unsafe import Finding, check_conversation
 from bedside.workspace.ledger import DropLedger, Entry
 
+LONGEST = 200_000
+"""Characters of a record: about 50,000 tokens, more than is ever taught at once."""
+
 
 @dataclass(frozen=True)
 class Cleaned:
@@ -63,7 +66,7 @@ class Cleaning:
         kept: list[Conversation] = []
         review: list[str] = []
         for line in lines:
-            conversation: Conversation | None = Conversation.model_validate_json(line)
+            conversation: Conversation | None = _of_usable_length(Conversation.model_validate_json(line), ledger)
             if self.standardise and conversation:
                 conversation = standardise_conversation(conversation, ledger)
             if self.deidentify != "off" and conversation:
@@ -76,6 +79,16 @@ class Cleaning:
             elif all(finding.action == "review" for finding in findings):
                 review.append(_for_review(conversation, findings))
         return Cleaned(pack(kept, sketch([parts(c) for c in kept])), review, ledger.entries)
+
+
+def _of_usable_length(conversation: Conversation, ledger: DropLedger) -> Conversation | None:
+    length = sum(len(message.content) for message in conversation.messages)
+    if length <= LONGEST:
+        return conversation
+    origin = conversation.provenance
+    detail = f"{length:,} characters, the most are {LONGEST:,}"
+    ledger.add("clean", "dropped", "too_long", source=origin.source, where=origin.where, detail=detail)
+    return None
 
 
 def _for_review(conversation: Conversation, findings: Iterable[Finding]) -> str:

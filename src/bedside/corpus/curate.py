@@ -219,11 +219,11 @@ class _Stage:
     def synthesise(self, ledger: DropLedger) -> list[Row]:
         """`turns.jsonl`; returns its rows."""
         endpoint = self.recipe.corpus.endpoint
-        made = made_turns(self.recipe, self.folder, self.decontaminator, ledger)
+        made = made_turns(self.recipe, self.folder, self.decontaminator, ledger, self.console)
         if endpoint:
             existing = [*(row["text"] for row in made), *(text for texts in self.suites.values() for text in sorted(texts))]
             file = self.out / "endpoint.jsonl"
-            made += asked_turns(endpoint, self.recipe.seed, existing, file, self.decontaminator, ledger, self.console.print)
+            made += asked_turns(endpoint, self.recipe.seed, existing, file, self.decontaminator, ledger, self.console)
         write_jsonl(self.out / TURNS, made)
         return made
 

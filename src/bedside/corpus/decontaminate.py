@@ -14,7 +14,7 @@ is no paraphrase of one; both are compared by words alone.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 STAGE = "decontaminate"
 OVERLAP = 13
 """Words in a row that are no accident."""
-MEANING = 0.45
+MEANING = 0.44
 """Alignment, 0 to 1, from which a message may say what a suite's text says: 95 of 100 paraphrases reach it (80 pairs written by hand)."""
 SURE = 0.6
 """Alignment from which it surely does."""
@@ -41,10 +41,10 @@ FEW = 3
 """Records of a source that are removed for one text of a suite on a likeness short of `SURE`: those most like it."""
 
 _WHOLE = 5  # fewer words are said by everybody, so they count only as the whole message
-_NEAREST = 6
+_NEAREST = 4
 VOCABULARY = 30_522  # of BERT, uncased
 _LONGER = 3
-_BATCH = 256
+_BATCH = 256  # texts whose tokens are in memory at a time: 100 MB where they are long
 
 
 @dataclass(frozen=True)
@@ -108,9 +108,9 @@ class Decontaminator:
                 for message in conversation.messages
                 if found[place] is None and message.role == "user" and self._is_comparable(message.content)
             ]
-            embedded = self._embedder.embed_tokens([text for _, text in asked])
-            for (place, _), message in zip(asked, embedded, strict=True):
-                found[place] = max(filter(None, (found[place], self._by_meaning(message))), key=lambda one: one.likeness, default=None)
+            for some in batches(asked, _BATCH):
+                for (place, _), message in zip(some, self._embedder.embed_tokens([text for _, text in some]), strict=True):
+                    found[place] = max(filter(None, (found[place], self._by_meaning(message))), key=lambda one: one.likeness, default=None)
         return found
 
     def _is_comparable(self, message: str) -> bool:
@@ -154,10 +154,22 @@ def confirmed(found: Iterable[tuple[str, int, Contaminant]]) -> dict[int, Contam
     return certain
 
 
-def decontaminate(conversations: Iterable[Conversation], decontaminator: Decontaminator, ledger: DropLedger) -> list[Conversation]:
-    """The conversations that hold nothing of a suite; each other one goes to the ledger with what was found."""
+def decontaminate(
+    conversations: Iterable[Conversation],
+    decontaminator: Decontaminator,
+    ledger: DropLedger,
+    judged_more: Callable[[int], None] = lambda number: None,
+) -> list[Conversation]:
+    """The conversations that hold nothing of a suite; each other one goes to the ledger with what was found.
+
+    Args:
+        judged_more: told how many more were compared with the suites, now and then.
+    """
     held = list(conversations)
-    judged = [found for batch in batches(held, _BATCH) for found in decontaminator.judge(batch)]
+    judged: list[Contaminant | None] = []
+    for batch in batches(held, _BATCH):
+        judged += decontaminator.judge(batch)
+        judged_more(len(batch))
     suspects = ((c.provenance.source, number, found) for number, (c, found) in enumerate(zip(held, judged, strict=True)) if found)
     dropped = confirmed(suspects)
     for number, contaminant in dropped.items():

@@ -100,7 +100,8 @@ class SentenceEmbedder:
         order = sorted(range(len(texts)), key=lambda i: len(encoded[i]))
         for start in range(0, len(order), _BATCH):
             rows = order[start : start + _BATCH]
-            batch = self._tokenizer.pad({"input_ids": [encoded[i] for i in rows]}, return_tensors="pt")
+            # Few different lengths: the kernels and buffers of each shape are made once and kept.
+            batch = self._tokenizer.pad({"input_ids": [encoded[i] for i in rows]}, padding=True, pad_to_multiple_of=16, return_tensors="pt")
             with torch.inference_mode():
                 hidden = self._model(**batch).last_hidden_state.float()
             yield rows, batch["input_ids"], batch["attention_mask"], hidden

@@ -108,7 +108,7 @@ class Corpus(_Part):
     semantic_duplicate: float | None = Field(default=None, gt=0, le=1)
     """Cosine of MiniLM embeddings, in question and answer, from which one of two records is dropped (0.92 is a good start); none looks at words
     alone. The work grows with the square of the records: for up to about 100,000."""
-    decontaminate_meaning: float | None = Field(default=0.45, gt=0, le=1)
+    decontaminate_meaning: float | None = Field(default=0.44, gt=0, le=1)
     """Likeness from which a record or turn may be a text of the evaluation suite in other words: the three of a source most like a text are dropped,
     and every one over 0.6. None compares runs of 13 words alone."""
     processes: int | None = Field(default=None, gt=0)

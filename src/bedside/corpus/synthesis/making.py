@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 
 from bedside.corpus.conversation import Conversation, Message, Provenance
 from bedside.corpus.decontaminate import Decontaminator, decontaminate
 from bedside.corpus.duplicates import best_first, find_twins, sketch
+from bedside.corpus.progress import Progress
 from bedside.corpus.split import draw
 from bedside.corpus.synthesis.endpoint import SOURCE as ENDPOINT
 from bedside.corpus.synthesis.endpoint import EndpointSettings, generate
@@ -25,7 +27,7 @@ Row = dict[str, Any]
 """A turn: `text`, `intents`, `slots`, `families`, the `use` that a training stage names, and its `split`."""
 
 
-def made_turns(recipe: Recipe, folder: Path, decontaminator: Decontaminator, ledger: DropLedger) -> list[Row]:
+def made_turns(recipe: Recipe, folder: Path, decontaminator: Decontaminator, ledger: DropLedger, console: Console) -> list[Row]:
     """Turns from the grammar: no two with the same words, none in a suite, and no held-out one near a taught one.
 
     Args:
@@ -38,7 +40,7 @@ def made_turns(recipe: Recipe, folder: Path, decontaminator: Decontaminator, led
     if settings is None:
         return []
     rows = _different(_drawn(settings, folder, recipe.seed), ledger)
-    return _apart(_clean(rows, SOURCE, decontaminator, ledger), recipe.corpus.near_duplicate, ledger)
+    return _apart(_clean(rows, SOURCE, decontaminator, ledger, console), recipe.corpus.near_duplicate, ledger)
 
 
 def asked_turns(
@@ -48,7 +50,7 @@ def asked_turns(
     out: Path,
     decontaminator: Decontaminator,
     ledger: DropLedger,
-    show: Callable[[str], None],
+    console: Console,
 ) -> list[Row]:
     """Turns from an endpoint, checked item by item; resumed where a killed run left them in `out`.
 
@@ -60,11 +62,11 @@ def asked_turns(
     """
     settings = EndpointSettings(**endpoint.model_dump(), seed=seed)
     rows = []
-    for conversation in generate(settings, ledger=ledger, existing=existing, out=out, progress=show):
+    for conversation in generate(settings, ledger=ledger, existing=existing, out=out, progress=console.print):
         gold = conversation.labels["understanding"]
         text, family = conversation.messages[0].content, conversation.provenance.family
         rows.append(_row(Turn(text, tuple(gold["intents"]), tuple(map(tuple, gold["slots"])), (family,)), "multi_intent", "train"))
-    return _clean(rows, ENDPOINT, decontaminator, ledger)
+    return _clean(rows, ENDPOINT, decontaminator, ledger, console)
 
 
 def _drawn(settings: Synthesis, folder: Path, seed: int) -> Iterator[Row]:
@@ -101,9 +103,10 @@ def _different(rows: Iterable[Row], ledger: DropLedger) -> Iterator[Row]:
             yield row
 
 
-def _clean(rows: Iterable[Row], source: str, decontaminator: Decontaminator, ledger: DropLedger) -> list[Row]:
+def _clean(rows: Iterable[Row], source: str, decontaminator: Decontaminator, ledger: DropLedger, console: Console) -> list[Row]:
     """The rows that hold nothing of a suite."""
     held = list(rows)
+    progress = Progress(console, "compared with the suites", len(held))
     conversations = (
         Conversation(
             messages=(Message(role="user", content=row["text"]),),
@@ -111,7 +114,9 @@ def _clean(rows: Iterable[Row], source: str, decontaminator: Decontaminator, led
         )
         for number, row in enumerate(held)
     )
-    return [held[int(conversation.provenance.family)] for conversation in decontaminate(conversations, decontaminator, ledger)]
+    return [
+        held[int(conversation.provenance.family)] for conversation in decontaminate(conversations, decontaminator, ledger, progress.add)
+    ]
 
 
 def _apart(rows: list[Row], near: float, ledger: DropLedger) -> list[Row]:
