@@ -17,6 +17,7 @@ _SWITCHES = {
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_VERBOSITY": "error",
     "TQDM_DISABLE": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
 }
 
 
