@@ -24,9 +24,9 @@ from bedside.errors import TrainingError
 from bedside.recipe import Stage, Training
 from bedside.training.base import load_tokenizer
 from bedside.training.fast_lora import use_fast_lora
-from bedside.training.packing import ATTENTION, IGNORE, Row, collate, pack
+from bedside.training.packing import ATTENTION, IGNORE, ONE_SHAPE, Row, collate, pack
 from bedside.training.rows import make_row, make_rows
-from bedside.training.train import EVENTS, load_model, mean_loss, taught_loss, train_stage
+from bedside.training.train import EVENTS, compile_layers, load_model, mean_loss, taught_loss, train_stage
 from bedside.workspace.ledger import DropLedger
 
 
@@ -100,11 +100,12 @@ def some_rows(vocabulary: int = 300) -> list[Row]:
     return [Row(i, [IGNORE] * 2 + i[2:]) for i in ids]
 
 
-def test_the_loss_of_a_packed_block_is_that_of_its_rows_one_by_one(tiny_llama: Path) -> None:
+@pytest.mark.parametrize("tokens", [128, 2 * ONE_SHAPE])
+def test_the_loss_of_a_packed_block_is_that_of_its_rows_one_by_one(tiny_llama: Path, tokens: int) -> None:
     packed = load_model(tiny_llama, dtype=torch.float32)
     plain = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
     rows = some_rows()
-    loss, count = taught_loss(packed, collate(rows, 128, 0))
+    loss, count = taught_loss(packed, collate(rows, tokens, 0))
     alone = sum(
         plain(torch.tensor([r.input_ids]), labels=torch.tensor([r.labels])).loss * sum(label != IGNORE for label in r.labels[1:])
         for r in rows
@@ -129,6 +130,28 @@ def test_the_fused_lora_product_has_pefts_values_and_gradients(tiny_llama: Path)
     torch.testing.assert_close(plain, fast, rtol=1e-5, atol=1e-4)
     for name, gradient in plain_grads.items():
         torch.testing.assert_close(gradient, fast_grads[name], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_compiled_layers_have_the_values_and_gradients_of_plain_ones(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    results = []
+    for compiled in (False, True):
+        torch.manual_seed(3)
+        model = get_peft_model(
+            load_model(tiny_llama, dtype=torch.float32),
+            LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False),
+        )
+        use_fast_lora(model)
+        if compiled:
+            compile_layers(model, Console(quiet=True))
+        loss, _ = taught_loss(model, collate(some_rows(), 128, 0))
+        loss.backward()
+        results.append((loss, [p.grad for p in model.parameters() if p.requires_grad]))
+    assert list(tmp_path.iterdir()), "nothing was compiled"
+    torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("tied", [True, False])

@@ -1,8 +1,9 @@
 """Packing without cross-contamination: many rows in one sequence, attention inside each row only.
 
-Rows of like length are laid end to end in blocks of about `tokens` tokens. Linear layers see no padding at all; attention runs on the rows
-of a block laid out as a small batch, so its cost grows with the rows' lengths and not with the block's. Position ids start at 0 in each
-row. A test holds that the loss of a packed block equals that of its rows one by one.
+Rows of like length are laid end to end in blocks of about `tokens` tokens. Linear layers see no padding at all. In a small block attention
+runs over the whole block with a mask: every block has one shape, for which a layer can be compiled. In a larger one it runs on the rows laid
+out as a small batch, so its cost grows with the rows' lengths and not with the block's. Position ids start at 0 in each row. A test holds
+that the loss of a packed block equals that of its rows one by one.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from transformers import AttentionInterface
 
 ATTENTION = "bedside_segments"
 IGNORE = -100
+ONE_SHAPE = 512
+"""Tokens of a block up to which attention runs over the whole block."""
 
 
 @dataclass(frozen=True)
@@ -61,23 +64,32 @@ def collate(rows: Sequence[Row], tokens: int, pad_id: int) -> dict[str, Tensor]:
     Every block is filled up to `tokens` with rows of padding, and its rows' length to a multiple of 16: processors compile their matrix
     kernels anew for every shape, which costs more time and memory than the few tokens of padding.
 
-    `segments` [rows, longest] holds each row's token places in the block, -1 where a row is shorter.
+    `segments` of a block of up to 512 tokens: [tokens], the number of each token's row. Of a larger one: [rows, longest], each row's token
+    places in the block, -1 where a row is shorter.
     """
     lengths = [len(row.input_ids) for row in rows]
     longest = _rounded(max(lengths), 16)
     filling = max(tokens, _rounded(sum(lengths), 128)) - sum(lengths)
     lengths += [longest] * (filling // longest) + ([filling % longest] if filling % longest else [])
-    segments = torch.full((len(lengths), longest), -1)
-    start = 0
-    for number, length in enumerate(lengths):
-        segments[number, :length] = torch.arange(start, start + length)
-        start += length
     return {
         "input_ids": torch.tensor([[token for row in rows for token in row.input_ids] + [pad_id] * filling]),
         "labels": torch.tensor([[label for row in rows for label in (IGNORE, *row.labels[1:])] + [IGNORE] * filling]),
         "position_ids": torch.cat([torch.arange(length) for length in lengths])[None],
-        "segments": segments,
+        "segments": _numbers(lengths) if sum(lengths) <= ONE_SHAPE else _places(lengths, longest),
     }
+
+
+def _numbers(lengths: Sequence[int]) -> Tensor:
+    return torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+
+
+def _places(lengths: Sequence[int], longest: int) -> Tensor:
+    places = torch.full((len(lengths), longest), -1)
+    start = 0
+    for number, length in enumerate(lengths):
+        places[number, :length] = torch.arange(start, start + length)
+        start += length
+    return places
 
 
 def _rounded(number: int, multiple: int) -> int:
@@ -103,24 +115,34 @@ def segment_attention(
 
     Args:
         query: [1, heads, tokens, size]; `key` and `value` may have fewer heads (grouped-query attention).
-        segments: [rows, longest], see `collate`.
+        segments: see `collate`.
 
     Returns:
         [1, tokens, heads, size] and no weights, as transformers expects of an attention function.
     """
-    groups = query.shape[1] // key.shape[1]
+    rate = dropout if module.training else 0.0
+    if segments.dim() == 1:
+        others = segments[:, None] != segments[None]
+        return _attend(query * scaling, key, value, others, rate).transpose(1, 2), None
     rows, longest = segments.shape
     index = segments.clamp(min=0)
-    q, k, v = (_by_row(t, index) for t in (query, key, value))
-    # Query heads that share a key head stand below each other, so that keys are never copied.
-    q = (q * scaling).reshape(rows, -1, groups * longest, q.shape[-1])
-    scores = (q @ k.transpose(-1, -2)).view(rows, -1, groups, longest, longest)
-    future = torch.ones(longest, longest, dtype=torch.bool, device=q.device).triu(1)
-    weights = nn.functional.dropout(scores.masked_fill(future, torch.finfo(scores.dtype).min).softmax(-1), dropout, module.training)
-    out = (weights.flatten(2, 3) @ v).reshape(rows, query.shape[1], longest, -1)
+    q, k, v = (_by_row(t, index) for t in (query * scaling, key, value))
+    out = _attend(q, k, v, None, rate)
     present = (segments >= 0).flatten().nonzero().flatten()
     flat = nn.functional.embedding(present, out.transpose(1, 2).reshape(rows * longest, -1))
     return flat.view(1, len(present), query.shape[1], -1), None
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, others: Tensor | None, dropout: float) -> Tensor:
+    """Causal attention: [rows, heads, length, size] each; `others` [length, length] hides further places."""
+    rows, heads, length, size = query.shape
+    # Query heads that share a key head stand below each other, so that keys are never copied.
+    groups = heads // key.shape[1]
+    scores = (query.reshape(rows, -1, groups * length, size) @ key.transpose(-1, -2)).view(rows, -1, groups, length, length)
+    hidden = torch.ones(length, length, dtype=torch.bool, device=query.device).triu(1)
+    hidden = hidden if others is None else hidden | others
+    weights = nn.functional.dropout(scores.masked_fill(hidden, torch.finfo(scores.dtype).min).softmax(-1), dropout)
+    return (weights.flatten(2, 3) @ value).reshape(rows, heads, length, size)
 
 
 def _by_row(heads: Tensor, index: Tensor) -> Tensor:

@@ -27,11 +27,14 @@ from bedside.recipe.models import Stage, Training
 from bedside.training.base import load_tokenizer
 from bedside.training.curves import plot_curve
 from bedside.training.fast_lora import use_fast_lora
-from bedside.training.packing import ATTENTION, IGNORE, Row, collate, pack
+from bedside.training.packing import ATTENTION, IGNORE, ONE_SHAPE, Row, collate, pack
 from bedside.training.progress import ProgressCallback
+from bedside.workspace.fetch import cache_folder
 
 _CHECKPOINTS = "checkpoints"
 EVENTS = "events.jsonl"
+_WORTH_COMPILING = 150
+"""Steps of a stage from which compiling its layers saves more time than it takes."""
 PAD = 0
 """Any id will do for padding: no row attends to it and it is not taught."""
 
@@ -85,7 +88,8 @@ def mean_loss(model: Any, rows: Sequence[Row], tokens: int) -> float:
     was_training = model.training
     model.eval()
     total, count = 0.0, 0.0
-    with torch.inference_mode():
+    # Layers that were compiled for training would be compiled once more for the few blocks measured here.
+    with torch.inference_mode(), torch.compiler.set_stance("force_eager"):
         for block in pack([len(r.input_ids) for r in rows], tokens, seed=0):
             batch = {k: v.to(model.device) for k, v in collate([rows[i] for i in block], tokens, PAD).items()}
             loss, number = taught_loss(model, batch)
@@ -171,6 +175,8 @@ def train_stage(
         use_fast_lora(adapted)
     lengths = [len(row.input_ids) for row in rows]
     blocks = [block for epoch in range(stage.epochs) for block in pack(lengths, training.tokens_per_step, seed=seed + epoch)]
+    if len(blocks) >= _WORTH_COMPILING and training.tokens_per_step <= ONE_SHAPE:
+        compile_layers(adapted, console)
     progress = ProgressCallback(stage.name, out / EVENTS, console)
 
     def to_batch(items: list[dict[str, list[int]]]) -> dict[str, Tensor]:
@@ -204,6 +210,16 @@ def train_stage(
     shutil.rmtree(checkpoints, ignore_errors=True)
     seconds = result.metrics["train_runtime"]
     return Trained(result.global_step, progress.tokens, round(progress.tokens / seconds, 1), round(before, 4), round(after, 4))
+
+
+def compile_layers(model: PeftModel, console: Console) -> None:
+    """Fuse the small steps of every layer by torch.compile (Ansel et al. 2024), where the processor trains and there is a compiler for it."""
+    if torch.cuda.is_available() or not any(map(shutil.which, ("g++", "clang++"))):
+        return
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
+    console.print("  compiling the layers: about 20 s the first time", highlight=False)
+    for layer in model.get_base_model().model.layers:
+        layer.compile()
 
 
 def _token_weights(model: Any, weight: float, ids: Sequence[int]) -> Tensor | None:
