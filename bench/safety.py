@@ -55,7 +55,9 @@ def measure(console: Console) -> None:
 
 def _measure(console: Console) -> None:
     rows = [
-        json.loads(line) for name in ("emergencies", "benign") for line in (BANK / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+        json.loads(line)
+        for name in ("emergencies", "benign", "blind")
+        for line in (BANK / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
     ]
     turns = [row for row in rows if len(row["text"].split()) <= 60]
     triage("hello"), recognise("hello"), guard(ANSWER, day=date(2026, 11, 22))
@@ -67,7 +69,7 @@ def _measure(console: Console) -> None:
         PLAIN.search(row["text"].lower())
         seconds["triage, medicines and guard"].append(middle - start)
         seconds["plain regular expressions"].append(perf_counter() - middle)
-    blind = [row for row in rows if row["part"] == "check"]
+    blind = [row for row in rows if row["part"] == "blind"]
     found = {
         "triage, medicines and guard": [triage(row["text"]).disposition in EMERGENCY for row in blind],
         "plain regular expressions": [bool(PLAIN.search(row["text"].lower())) for row in blind],

@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bedside.errors import KnowledgeError
@@ -52,6 +52,7 @@ def test_a_day_without_changes_has_none() -> None:
     assert changes_on(date(2026, 11, 21)) == ()
 
 
+@settings(deadline=None)
 @given(st.dates(date(2020, 1, 1), date(2029, 1, 1)), st.integers(0, 900))
 def test_changes_between_are_the_changes_of_each_day(first: date, length: int) -> None:
     last = date.fromordinal(first.toordinal() + length)

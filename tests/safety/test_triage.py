@@ -42,8 +42,8 @@ def test_fresh_emergencies_are_recognised_and_their_look_alikes_left_alone() -> 
     outcomes = [(call, triage(call["text"]).disposition in (*EMERGENCIES, "HUMAN")) for call in FRESH]
     missed = [call["text"] for call, urgent in outcomes if call["urgent"] and not urgent]
     disturbed = [call["text"] for call, urgent in outcomes if not call["urgent"] and urgent]
-    assert len(missed) <= 0.045 * sum(call["urgent"] for call in FRESH), missed
-    assert len(disturbed) <= 0.11 * sum(not call["urgent"] for call in FRESH), disturbed
+    assert len(missed) <= 0.02 * sum(call["urgent"] for call in FRESH), missed
+    assert len(disturbed) <= 0.05 * sum(not call["urgent"] for call in FRESH), disturbed
 
 
 def test_dispositions_are_exact_for_most_development_calls() -> None:
@@ -258,7 +258,7 @@ def test_every_concept_that_the_lexicon_names_exists_and_is_used() -> None:
     ]
     used = {name for text in patterns for name in re.findall(r"[a-z]\w*", text)}
     for marker in words.markers.values():
-        used |= {*marker.needs, *marker.lifted_by, *marker.only, *marker.spares}
+        used |= {*marker.needs, *marker.lifted_by, *marker.undone_by, *marker.only, *marker.spares}
     for quantity in words.quantities.values():
         used |= {*quantity.after, *quantity.before}
     assert used - names == set()
@@ -274,6 +274,7 @@ def test_every_concept_that_the_lexicon_names_exists_and_is_used() -> None:
         "admin",
         "clinical_wish",
         "own_subject",
+        "request",
         *words.markers,
     }
     assert names - used - structural == set()

@@ -84,7 +84,10 @@ class Marker(_Frozen):
         only: the concepts that it sets aside; all where there are none.
         spares: concepts that it leaves as they are.
         sentence: it reaches through its whole sentence, not only its clause.
-        of_others: it speaks of somebody else; what is said of the caller or their family (the concept `own_subject`) stands.
+        of_others: it speaks of somebody else; what is said of the caller or their family (the concept `own_subject`) stands, and so does
+            all that follows a clause that they lead or that has one of `lifted_by`.
+        undone_by: concepts that undo it when one stands anywhere in its sentence.
+        each_clause: `lifted_by` undoes it only for the clause that has it.
     """
 
     phrases: str
@@ -96,6 +99,13 @@ class Marker(_Frozen):
     spares: tuple[str, ...] = ()
     sentence: bool = False
     of_others: bool = False
+    undone_by: tuple[str, ...] = ()
+    each_clause: bool = False
+
+    @property
+    def by_clause(self) -> bool:
+        """Whether what undoes it does so for its own clause only."""
+        return self.of_others or self.each_clause
 
 
 class _LexiconFile(_Frozen):

@@ -7,13 +7,15 @@ has a source; none has been reviewed by a clinician unless it says so.
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from importlib.resources import files
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bedside.knowledge import ucum
+from bedside.knowledge.device_thresholds import threshold
 from bedside.knowledge.facts import Fact, built_in, read_facts
 from bedside.knowledge.report_conditions import Condition
 
@@ -68,6 +70,7 @@ class ReferenceInterval(Fact):
         sex: whom it is for; None: both.
         age_from: first age in years that it is for.
         low, high: the limits; both belong to a usual interval and both to the alert.
+        threshold: the device threshold (`device_thresholds.threshold`) that limits, sex and source are taken from, or "".
     """
 
     analyte: str
@@ -76,6 +79,16 @@ class ReferenceInterval(Fact):
     age_from: int = 18
     low: float | None = None
     high: float | None = None
+    threshold: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_threshold(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or not value.get("threshold"):
+            return value
+        found = threshold(str(value["threshold"]))
+        low, high = (limit if math.isfinite(limit) else None for limit in (found.low, found.high))
+        return {**value, "low": low, "high": high, "sex": found.sex, "source": found.source, "certainty": found.certainty}
 
 
 class Term(Fact):

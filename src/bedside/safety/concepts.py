@@ -6,11 +6,11 @@ them. Misheard words count as the words they sound like. Everything is one walk 
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import product
 from typing import Any, NamedTuple
 
 from bedside.knowledge.red_flags import Lexicon, Quantity, lexicon
@@ -25,10 +25,15 @@ _LITERAL = frozenset(
 """Concepts that change what stands near them: no strange word may stand in their phrases."""
 _TURNS = frozenset({"not", "no", "never", "but", "and", "or", "if", "without"})
 """Words that no phrase passes over: what comes after them is another matter."""
+_HESITATIONS = frozenset({"um", "uh", "er", "erm", "ah", "like", "well", "oh"})
 _SENTENCE_END = frozenset(".!?;\n…")
 _CUE_REACH = 4
 _NAMES = ""
 _FILLER = "filler"
+
+_APART = str.maketrans(",/", "  ")
+_PHRASE = re.compile(r"([^\s,]+)([^,]*)")
+"""The first word of a phrase, and the rest of it."""
 
 Trie = dict[str, Any]
 """A node: the next word's key to the next node, and under `_NAMES` the concepts whose phrase ends here."""
@@ -52,6 +57,7 @@ class Reading:
         steps: for each token, the keys that a phrase can continue with there, each with the token it continues from.
         filler: for each token, whether a phrase may pass over it.
         breaks: for each token, whether a phrase that passes over strange words ends before it.
+        apart: for each token, whether speech breaks off before it otherwise than in a hesitation ("my chest, um, is tight").
         numbers: for each token that begins a number, its value, the token after it, and whether it was said with a decimal part.
     """
 
@@ -60,6 +66,7 @@ class Reading:
     steps: list[list[tuple[str, int]]]
     filler: list[bool]
     breaks: list[bool]
+    apart: list[bool]
     numbers: dict[int, tuple[float, int, bool]] = field(default_factory=dict)
 
 
@@ -72,32 +79,39 @@ class Recogniser:
 
     def __init__(self, words: Lexicon) -> None:
         self._lexicon = words
-        self._classes: Trie = {}
-        self._concepts: Trie = {}
         self._spellings = {said: stem(meant) for said, meant in words.spellings.items()}
-        keys: dict[str, str] = {}
-        for name, phrases in words.classes.items():
-            self._plant(self._classes, f"<{name}>", phrases, keys)
-        marked = {name: marker.phrases for name, marker in words.markers.items()}
-        for name, phrases in (words.concepts | marked).items():
-            self._plant(self._concepts, name, phrases, keys)
-        self._literal = _LITERAL | frozenset(words.markers)
-        known = {*self._spellings.values(), *map(stem, words.numbers), *keys.values()}
+        phrases = words.concepts | {name: marker.phrases for name, marker in words.markers.items()}
+        written = set(",".join((*phrases.values(), *words.classes.values())).translate(_APART).split())
+        self._key_of = {word: word if word[0] in "<=" else self._spellings.get(bare(word)) or stem(word) for word in written}
+        known = {*self._spellings.values(), *map(stem, words.numbers), *self._key_of.values()}
         self._ear = Ear(key for key in known if not key.startswith(("<", "=")))
+        self._literal = _LITERAL | frozenset(words.markers)
+        self._classes: Trie = {}
+        for name, text in words.classes.items():
+            for phrase in text.split(","):
+                self._plant(self._classes, f"<{name}>", phrase)
+        self._concepts: Trie = {}
+        self._unread: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+        for name, text in phrases.items():
+            for first, rest in _PHRASE.findall(text):
+                for word in first.split("/"):
+                    self._unread[self._key_of[word]].append((name, rest))
 
-    def _plant(self, root: Trie, name: str, phrases: str, keys: dict[str, str]) -> None:
-        """Add a concept's phrases to a trie; `keys` keeps each word's key."""
-        for phrase in phrases.split(","):
-            for words in product(*(word.split("/") for word in phrase.split())):
-                node = root
-                for word in words:
-                    key = keys.get(word)
-                    if key is None:
-                        key = keys[word] = word if word[0] in "<=" else self._spellings.get(bare(word)) or stem(word)
-                    node = node.setdefault(key, {})
-                names = node.setdefault(_NAMES, [])
-                if name not in names:
-                    names.append(name)
+    def _plant(self, node: Trie, name: str, phrase: str) -> None:
+        """Add a phrase of a concept or class below a node."""
+        nodes = [node]
+        for word in phrase.split():
+            keys = [self._key_of[one] for one in word.split("/")]
+            nodes = [node.setdefault(key, {}) for node in nodes for key in keys]
+        for node in nodes:
+            names = node.setdefault(_NAMES, [])
+            if name not in names:
+                names.append(name)
+
+    def _open(self, key: str) -> None:
+        """Add the phrases that begin with `key`, when a text first has it: most of the lexicon waits until a caller says its first word."""
+        for name, rest in self._unread.pop(key, ()):
+            self._plant(self._concepts.setdefault(key, {}), name, rest)
 
     def mentions(self, words: Words) -> tuple[Reading, list[Mention]]:
         """What `words` mentions, in the order of the text."""
@@ -121,7 +135,8 @@ class Recogniser:
         self._classify(steps)
         filler = [any(key == f"<{_FILLER}>" and end == place + 1 for key, end in keys) for place, keys in enumerate(steps)]
         breaks = [token.after_break or token.word in _TURNS for token in tokens]
-        reading = Reading(tokens, sentences, steps, filler, breaks)
+        apart = [token.after_break and not _hesitates(tokens, place) for place, token in enumerate(tokens)]
+        reading = Reading(tokens, sentences, steps, filler, breaks, apart)
         self._count(words, reading)
         return reading
 
@@ -146,25 +161,36 @@ class Recogniser:
 
         Fillers may stand anywhere in a phrase. A phrase of three words or more may also hold one other word, of four or more two, so that
         "can't feel the paper when i wipe" is heard as "can't feel when i wipe"; phrases that set others aside are taken as they stand.
+        Nothing waits at a node of which no next word is said anywhere in the text.
         """
         steps, filler, sentences = reading.steps, reading.filler, reading.sentences
-        for first in range(len(steps)):
-            waiting = [(self._concepts, first, 0, 0, 0)]
+        said = {key for keys in steps for key, _ in keys}
+        waiting: list[tuple[Trie, int, int, int, int]] = []
+        for first, keys in enumerate(steps):
+            for key, end in keys:
+                if key in self._unread:
+                    self._open(key)
+                if (node := self._concepts.get(key)) is not None:
+                    for name in node.get(_NAMES, ()):
+                        yield Mention(first, end, name)
+                    if not node.keys().isdisjoint(said):
+                        waiting.append((node, end, 1, 0, 0))
             while waiting:
                 node, place, known, skipped, strange = waiting.pop()
                 if place >= len(steps) or sentences[place] != sentences[first]:
                     continue
                 for key, end in steps[place]:
                     if (child := node.get(key)) is not None:
-                        names = child.get(_NAMES, ())
-                        if not strange or strange < known:
-                            yield from (Mention(first, end, name) for name in names if not strange or name not in self._literal)
-                        if len(child) > bool(names):  # the phrase may go on
+                        if strange < known:
+                            for name in child.get(_NAMES, ()):
+                                if not strange or name not in self._literal:
+                                    yield Mention(first, end, name)
+                        if not child.keys().isdisjoint(said):
                             waiting.append((child, end, known + 1, skipped, strange))
-                if known and filler[place]:
-                    if skipped < _MOST_SKIPPED:
+                if filler[place]:
+                    if skipped < _MOST_SKIPPED and not reading.apart[place]:
                         waiting.append((node, place + 1, known, skipped + 1, strange))
-                elif known and strange < _MOST_STRANGE and not reading.breaks[place]:
+                elif strange < _MOST_STRANGE and not reading.breaks[place]:
                     waiting.append((node, place + 1, known, skipped, strange + 1))
 
     def _count(self, words: Words, reading: Reading) -> None:
@@ -229,6 +255,12 @@ class Recogniser:
             for name, quantity in self._lexicon.quantities.items():
                 if _fits(quantity, value, decimal, after, before):
                     yield Mention(first, last, name)
+
+
+def _hesitates(tokens: tuple[Token, ...], place: int) -> bool:
+    """Whether the break before `place` is a stammer: a hesitating sound or a word said twice."""
+    word, last = tokens[place].word, tokens[place - 1].word if place else ""
+    return word == last or not _HESITATIONS.isdisjoint((word, last))
 
 
 def _past_filler(filler: list[bool], place: int) -> int:

@@ -13,7 +13,8 @@ _WHOLE = frozenset({"note", "notes"})
 """Their stem would be "not", which denies."""
 _CLITIC = re.compile(r"'(?:s|re|m|ve|ll|d)$")
 _SUFFIXES = ("ings", "ing", "ness", "edly", "ful", "ed", "ly", "es", "s")
-_DOUBLED = re.compile(r"([bdgklmnprtz])\1$")
+_VOWELS = frozenset("aeiouy")
+_DOUBLING = frozenset("bdgklmnprtz")
 _DRAWN_OUT = re.compile(r"(.)\1{2,}")
 _SOUNDS = (
     (re.compile(r"ph"), "f"),
@@ -33,16 +34,22 @@ def stem(word: str) -> str:
     if len(word) > LONGEST or word in _WHOLE:
         return word
     word = bare(word).replace("'", "")
-    for suffix in _SUFFIXES:
-        if word.endswith(suffix) and len(word) - len(suffix) >= 3 and re.search("[aeiouy]", word[: -len(suffix)]):
-            if suffix == "s" and word.endswith(("ss", "us", "is")):
-                break
-            word = word[: -len(suffix)]
-            break
-    word = _DOUBLED.sub(r"\1", word)
+    if word.endswith(_SUFFIXES):
+        word = _without_suffix(word)
+    if word[-1:] in _DOUBLING and word[-2:-1] == word[-1:]:
+        word = word[:-1]
     if len(word) > 3 and word.endswith("e"):
         word = word[:-1]
     return word[:-1] + "i" if len(word) > 3 and word.endswith("y") else word
+
+
+def _without_suffix(word: str) -> str:
+    """`word` without its first suffix of `_SUFFIXES` that leaves three letters, one of them a vowel."""
+    for suffix in _SUFFIXES:
+        rest = word[: -len(suffix)]
+        if word.endswith(suffix) and len(rest) >= 3 and not _VOWELS.isdisjoint(rest):
+            return word if suffix == "s" and word.endswith(("ss", "us", "is")) else rest
+    return word
 
 
 def bare(word: str) -> str:

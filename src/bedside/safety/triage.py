@@ -83,6 +83,10 @@ class _Way:
     pattern: Pattern
 
 
+_Compound = tuple[str, frozenset[str], list[Pattern]]
+"""A compound concept's name, the concepts of which its patterns' first parts need one, and its patterns."""
+
+
 class RuleBook:
     """Rules compiled for use.
 
@@ -103,7 +107,10 @@ class RuleBook:
         made_of = {
             name: {part for pattern in patterns for part in _concepts(pattern) & compounds.keys()} for name, patterns in compounds.items()
         }
-        self._compounds = {name: compounds[name] for name in TopologicalSorter(made_of).static_order()}
+        self._compounds = [
+            (name, frozenset(concept for pattern in compounds[name] for concept in pattern.terms[0][0]), compounds[name])
+            for name in TopologicalSorter(made_of).static_order()
+        ]
         self._ways: dict[str, list[_Way]] = {}
         for rule in rules:
             for route in rule.routes:
@@ -166,11 +173,13 @@ def _level(name: str) -> int:
 class _Board:
     """Mentions by concept, compounds included."""
 
-    def __init__(self, mentions: Iterable[Mention], compounds: dict[str, list[Pattern]]) -> None:
+    def __init__(self, mentions: Iterable[Mention], compounds: Iterable[_Compound]) -> None:
         self._places: dict[str, list[Mention]] = {}
         for mention in mentions:
             self._places.setdefault(mention.concept, []).append(mention)
-        for name, patterns in compounds.items():
+        for name, begins, patterns in compounds:
+            if self._places.keys().isdisjoint(begins):
+                continue
             if wholes := {_whole(found, name) for pattern in patterns for found in self._fills(pattern.terms[0])}:
                 self._places[name] = sorted(wholes)
 
@@ -210,7 +219,14 @@ class _Board:
                 yield chosen
 
     def _can_fill(self, term: tuple[tuple[str, ...], ...]) -> bool:
-        return not any(map(self._places.keys().isdisjoint, term))
+        places = self._places
+        for part in term:
+            for concept in part:
+                if concept in places:
+                    break
+            else:
+                return False
+        return True
 
     def _of(self, concepts: tuple[str, ...]) -> list[Mention]:
         if len(concepts) == 1:
