@@ -18,8 +18,10 @@ NAMES = (
     "deidentification",
     "duplicates",
     "curation",
+    "gateway",
     "phone_media",
     "reports_ecg",
+    "answers",
 )
 
 

@@ -3,6 +3,7 @@
     docs/reference/cli.md          the help text of every command
     docs/reference/recipe.md       every key of a recipe, from its JSON Schema
     recipes/recipe.schema.json     the JSON Schema itself, for editors
+    docs/gateway.schema.json       the JSON Schema of the gateway's settings
 
 `tests/test_docs.py` fails where a page is not what this would write.
 """
@@ -19,6 +20,7 @@ import typer
 
 from bedside.cli import app
 from bedside.recipe import recipe_schema
+from bedside.server.settings import settings_schema
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDTH = 100
@@ -31,8 +33,13 @@ def pages() -> dict[Path, str]:
     return {
         ROOT / "docs" / "reference" / "cli.md": cli_page(),
         ROOT / "docs" / "reference" / "recipe.md": recipe_page(schema),
-        ROOT / "recipes" / "recipe.schema.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n",
+        ROOT / "recipes" / "recipe.schema.json": _json(schema),
+        ROOT / "docs" / "gateway.schema.json": _json(settings_schema()),
     }
+
+
+def _json(schema: dict[str, Any]) -> str:
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def cli_page() -> str:

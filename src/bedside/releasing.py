@@ -30,8 +30,10 @@ from bedside.release import (
     build_release,
     check_greedy_parity,
     check_score_loss,
+    key_pair,
     merge,
     quantise,
+    sign_release,
     verify_release,
     write_gguf,
 )
@@ -198,7 +200,7 @@ class Releasing:
         }
 
     def release(self, merged: StageResult, evaluation: StageResult | None) -> Path:
-        """Build the folder that ships: model, contract, Modelfile, card, scores, manifest. Gate: token ids of the embedded engine are those of training."""
+        """Build the folder that ships: model, contract, Modelfile, card, scores, bill of materials, manifest, signature. Gate: token ids of the embedded engine are those of training."""
         folder = self.folder / "release"
 
         def work(out: Path) -> dict[str, Any]:
@@ -236,8 +238,17 @@ class Releasing:
             **({"evaluation": evaluation.folder} if evaluation else {}),
         }
         self.stage("publish", work, self.recipe.model_dump(mode="json"), reads)
-        verify_release(folder)
+        self._sign(folder)
         return folder
+
+    def _sign(self, folder: Path) -> None:
+        """Check the release, and sign it where the owner has a key."""
+        private = key_pair().private
+        if private.is_file():
+            self.console.print(f"  signed with key {sign_release(folder, private)[:16]}", highlight=False)
+        else:
+            verify_release(folder)
+            self.console.print(f"  not signed: `bedside release key` makes a key, `bedside release sign {folder}` signs", highlight=False)
 
     def _card(self, evaluation: StageResult | None) -> dict[str, Any]:
         recipe, corpus = self.recipe, self.corpus.facts

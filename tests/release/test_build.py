@@ -75,6 +75,7 @@ def test_a_release_is_whole_and_passes_through_the_real_engine(
     assert sorted(path.name for path in release.folder.iterdir()) == [
         "Modelfile",
         "README.md",
+        "bom.cdx.json",
         "contract.json",
         "manifest.json",
         "model.gguf",
@@ -210,4 +211,4 @@ def test_templates_without_a_twin_are_refused(llama: Tiny) -> None:
 def test_the_manifest_is_plain_json(build: Callable[..., Release]) -> None:
     stored = json.loads((build().folder / "manifest.json").read_text(encoding="utf-8"))
     assert stored["name"] == "tiny-line" and stored["kind"] == "Q8_0" and stored["date"] == "2026-11-22"
-    assert set(stored["files"]) == {"Modelfile", "README.md", "contract.json", "model.gguf"}
+    assert set(stored["files"]) == {"Modelfile", "README.md", "bom.cdx.json", "contract.json", "model.gguf"}

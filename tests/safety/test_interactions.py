@@ -130,6 +130,11 @@ def test_a_name_of_which_a_part_is_unknown_is_not_called_harmless() -> None:
     assert check("panadol with flibbertigibbet", "metformin").severity == "unknown"
 
 
+def test_a_name_that_only_resembles_a_medicine_is_not_called_harmless() -> None:
+    assert check("zorblax", "warfarin").severity == "unknown"
+    assert check("metfromin", "panadol").severity == "none"
+
+
 def test_every_reason_carries_its_source_and_wording() -> None:
     for reason in check("Parnate", "Endep").rules:
         assert reason.source

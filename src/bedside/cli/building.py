@@ -71,7 +71,7 @@ def curate(recipe: RecipeFile, changes: Set = None, runs: Runs = Path("runs")) -
     for reason, number in result.facts["dropped"].items():
         table.add_row(f"[dim]ledger: {reason}", str(number))
     out.print(table)
-    out.print(f"Next: bedside run {recipe}", highlight=False)
+    out.print(f"Next: bedside data show {runs / loaded.name}, then bedside run {recipe}", highlight=False)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -152,12 +152,32 @@ def evaluate(
 
 
 @app.command(rich_help_panel=PANEL)
-def verify(release: Annotated[Path, typer.Argument(help="Release folder.", show_default=False)]) -> None:
-    """Check every byte of a release against its manifest."""
-    from bedside.release import verify_release
+def verify(
+    release: Annotated[Path, typer.Argument(help="Release folder.", show_default=False)],
+    public_key: Annotated[
+        Path | None, typer.Option("--public-key", help="The owner's public key; yours by default, if you have one.", show_default=False)
+    ] = None,
+) -> None:
+    """Check every byte of a release: against the owner's signature where there is a key, against its manifest in any case."""
+    from bedside.release import check_release, key_pair, signed_by
+    from bedside.release.bom import BOM
 
-    checked = verify_release(release)
-    out.print(f"{release}: whole; {len(checked.manifest.files)} files, contract {checked.contract.hash[:12]}", highlight=False)
+    own = key_pair().public
+    key = public_key or (own if own.is_file() and signed_by(release) else None)
+    with err.status("checking every byte"):
+        checked = check_release(release, key)
+    manifest, signer = checked.release.manifest, signed_by(release)
+    out.print(f"{release}: whole; {len(manifest.files)} files, contract {manifest.contract[:12]}", highlight=False)
+    if checked.signer:
+        out.print(f"signature: valid, by key {checked.signer[:16]} ({key})", highlight=False)
+    elif signer:
+        out.print(f"[yellow]signature: not checked[/]; it names key {escape(signer[:16])}. Next: give --public-key", highlight=False)
+    else:
+        out.print(
+            "[yellow]signature: none[/]; whoever can write the folder can change it unseen. Next: bedside release sign", highlight=False
+        )
+    if BOM not in manifest.files:
+        out.print("[yellow]bill of materials: none[/]; the release was built by an older bedside", highlight=False)
 
 
 @app.command(rich_help_panel=PANEL)

@@ -6,10 +6,10 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from bedside.phone.call.text import Transcript
     from bedside.phone.line import Line
     from bedside.phone.serving import WaysIn
+    from bedside.phone.simulated.load import Step
+    from bedside.phone.simulated.people import Plan
+    from bedside.phone.simulated.scoring import Result
 
 PANEL = "The phone line"
 
@@ -72,7 +75,7 @@ def call(
     said: Annotated[Path | None, typer.Option("--said", help="Write what the line said here, as WAV.", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write the transcript as JSON, with milliseconds for each stage.")] = False,
 ) -> None:
-    """Ring the line without a telephone: by typing, or with recorded turns of 8 kHz."""
+    """Ring the line without a telephone: by typing, or with recorded turns of 8 to 48 kHz, one channel, 16 bits."""
     if text is bool(wav):
         raise typer.BadParameter("give --text, or --wav once for each turn")
     line = _line(practice_file, release, data, database, voice)
@@ -92,9 +95,15 @@ def _typed(line: Line, caller: str, answered: bool, quiet: bool) -> Transcript:
     from bedside.phone.call.text import text_call
 
     line.open_day()
+    call = uuid4().hex
+    desk = line.desk(call, caller)
+    setting = Setting(line.practice, line.now, caller)
     write = (lambda said: None) if quiet else (lambda said: out.print(escape(said), highlight=False))
-    desk = line.desk(uuid4().hex, caller)
-    return text_call(Setting(line.practice, line.now, caller), desk, _typed_lines(), write, answered=answered, release=line.release)
+
+    def audit(event: str, facts: Mapping[str, Any]) -> None:
+        line.audit.append(event, call=call, **facts)
+
+    return text_call(setting, desk, _typed_lines(), write, answered=answered, release=line.release, audit=audit)
 
 
 def _typed_lines() -> Iterator[str]:
@@ -175,6 +184,106 @@ async def _serve(line: Line, ways: WaysIn) -> None:
             await stop.wait()
     out.print(
         f"stopped after {line.switchboard.counts['admitted']} calls; {line.switchboard.counts['refused']} found no room", highlight=False
+    )
+
+
+@phone.command()
+def simulate(
+    practice_file: PracticeFile,
+    release: Release = None,
+    calls: Annotated[int, typer.Option(min=1, help="Calls; 128 are every caller with every errand.")] = 128,
+    text: Annotated[bool, typer.Option("--text", help="The callers type: hundreds of calls in a minute, and no speech.")] = False,
+    noise: Annotated[
+        float | None, typer.Option(help="Background noise of every line, in dB below speech; quiet lines by default.", show_default=False)
+    ] = None,
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder for the report and its recordings.")] = Path("simulated-calls"),
+    voice: Voice = VoiceName.espeak,
+    workers: Annotated[int | None, typer.Option(help="Processes that recognise speech; one for each core by default.")] = None,
+) -> None:
+    """Have invented callers ring a line of their own, and report who got what they rang for. The practice's diary is not touched."""
+    import tempfile
+
+    from bedside.phone.simulated.people import plans
+    from bedside.phone.simulated.report import write_report
+    from bedside.phone.simulated.scoring import summary
+
+    with tempfile.TemporaryDirectory() as folder:
+        line = _line(practice_file, release, Path(folder), "", voice, workers)
+        err.print(f"[dim]{NOTICE}")
+        rung = _simulated(line, plans(line.practice, calls), out_folder, text, noise)
+    facts = {
+        "Practice": line.practice.name,
+        "Understanding": f"release {line.release[:12]}" if line.release else "the words of the menu",
+        "Callers": "typed" if text else f"spoke over SIP, {'quiet lines' if noise is None else f'{noise:.0f} dB of noise'}",
+    }
+    write_report(out_folder / "report.html", rung, facts)
+    figures = summary(rung)
+    out.print(f"got what they rang for: {figures.done}", highlight=False)
+    out.print(f"emergencies recognised: {figures.urgent}", highlight=False)
+    for result in rung:
+        if not result.done:
+            out.print(f"  failed: {result.plan.number} {result.plan.persona.id}, {result.plan.errand.id}", highlight=False)
+    err.print(f"next: open {escape(str(out_folder / 'report.html'))}, which lists every failure", highlight=False)
+
+
+def _simulated(line: Line, wanted: list[Plan], folder: Path, text: bool, noise: float | None) -> list[Result]:
+    from bedside.phone.simulated.run import by_text, by_voice
+
+    (folder / "audio").mkdir(parents=True, exist_ok=True)
+    return by_text(line, wanted, _calls_over) if text else asyncio.run(by_voice(line, wanted, folder, noise, _words_made, _calls_over))
+
+
+@phone.command("load")
+def measure_load(
+    practice_file: PracticeFile,
+    release: Release = None,
+    calls: Annotated[str, typer.Option(help="Calls at once, step by step.")] = "1,4,8,16,32",
+    seconds: Annotated[int, typer.Option(min=60, help="Length of each step; a call takes about 45 s.")] = 120,
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder for load.json and load.svg.")] = Path("phone-load"),
+    voice: Voice = VoiceName.espeak,
+    workers: Annotated[int | None, typer.Option(help="Processes that recognise speech; one for each core by default.")] = None,
+) -> None:
+    """Measure how many calls this machine holds: the wait for the first sound and the processor's share, by calls at once."""
+    import tempfile
+
+    from bedside.phone.simulated.load import write_load
+    from bedside.phone.simulated.run import loaded
+
+    steps = _steps(calls)
+    with tempfile.TemporaryDirectory() as folder:
+        line = _line(practice_file, release, Path(folder), "", voice, workers, max(steps))
+        err.print(f"[dim]{NOTICE}")
+        found = asyncio.run(loaded(line, steps, seconds, _step_over))
+    write_load(out_folder, found)
+    err.print(f"next: open {escape(str(out_folder / 'load.svg'))}", highlight=False)
+
+
+def _steps(text: str) -> list[int]:
+    try:
+        steps = [int(part) for part in text.split(",")]
+    except ValueError:
+        steps = []
+    if not steps or min(steps) < 1 or max(steps) > 500:
+        raise typer.BadParameter(f"{text!r} is no list of calls at once, such as 1,8,32 (500 at most)", param_hint="--calls")
+    return steps
+
+
+def _calls_over(done: int, of: int) -> None:
+    if done == of or done % 8 == 0:
+        err.print(f"calls over: {done} of {of}", highlight=False)
+
+
+def _words_made(done: int, of: int) -> None:
+    if done == of or done % 20 == 0:
+        err.print(f"callers' words ready: {done} of {of}", highlight=False)
+
+
+def _step_over(step: Step) -> None:
+    shares = ", ".join(f"{part} {share:.0f} %" for part, share in step.cpu.items())
+    out.print(
+        f"{step.calls} at once: {step.answered} of {step.made} calls answered; first sound after {step.wait_p50_s:.2f} s "
+        f"(p95 {step.wait_p95_s:.2f} s), {step.unanswered} not answered; of one core: {shares}",
+        highlight=False,
     )
 
 

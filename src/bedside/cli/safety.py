@@ -17,10 +17,7 @@ from bedside.errors import KnowledgeError
 
 if TYPE_CHECKING:
     from bedside.knowledge.protocol import Protocol
-    from bedside.safety.interactions import Interaction
     from bedside.safety.medicare import Tables
-    from bedside.safety.triage import Triage
-    from bedside.safety.urgency import Decision
 
 PANEL = "Safety, without a model"
 
@@ -54,6 +51,7 @@ def triage(
 ) -> None:
     """Where the practice's protocol sends a caller, and the words that decided it."""
     from bedside.knowledge.dispositions import disposition
+    from bedside.safety.rows import decided, triage_row
     from bedside.safety.triage import triage as ask_protocol
 
     either(text is not None, jsonl, "a caller's turn")
@@ -61,14 +59,13 @@ def triage(
 
     def answer(row: Mapping[str, Any]) -> dict[str, Any]:
         found = ask_protocol(row["text"], day=day, protocol=overlay)
-        flags = [{"id": flag.id, "evidence": list(flag.evidence)} for flag in found.red_flags]
-        return {"disposition": _decided(found, overlay, day).disposition, "red_flags": flags, "ask": list(found.ask)}
+        return triage_row(found, decided(found, overlay, day).disposition)
 
     if jsonl:
         write_jsonl(answer, "text")
         return
     found = ask_protocol(text or "", day=day, protocol=overlay)
-    decision = _decided(found, overlay, day)
+    decision = decided(found, overlay, day)
     place = disposition(decision.disposition)
     out.print(f"[bold]{place.id}[/]  {place.action}", highlight=False)
     for flag in found.red_flags:
@@ -81,13 +78,6 @@ def triage(
     for change in overlay.lowered if overlay else ():
         out.print(f"  [yellow]lowered by the practice: {escape(change.describe(day))}", highlight=False)
     err.print(f"[dim]{NOTICE}")
-
-
-def _decided(found: Triage, overlay: Protocol | None, day: date) -> Decision:
-    from bedside.safety.urgency import Fired, decide
-
-    fired = [Fired(flag.id, flag.disposition) for flag in found.red_flags] or [Fired("no red flag", found.routine)]
-    return decide(fired, overlay=overlay, day=day)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -118,11 +108,12 @@ def interactions(
     """What is known of two medicines taken together. An unknown medicine is never called safe."""
     from bedside.safety.importers import load_table
     from bedside.safety.interactions import check
+    from bedside.safety.rows import interaction_row
 
     either(first is not None and second is not None, jsonl, "two medicines")
     imported = [load_table(existing(path)) for path in tables or ()]
     if jsonl:
-        write_jsonl(lambda row: _as_json(check(row["a"], row["b"], tables=imported)), "a", "b")
+        write_jsonl(lambda row: interaction_row(check(row["a"], row["b"], tables=imported)), "a", "b")
         return
     found = check(first or "", second or "", tables=imported)
     out.print(f"[bold]{found.severity}[/]", highlight=False)
@@ -130,14 +121,6 @@ def interactions(
         out.print(f"  {reason.rule} ({reason.severity}): {reason.mechanism}; {reason.effect}", highlight=False)
         out.print(f"    [dim]{escape(reason.source)}, certainty {reason.certainty}", highlight=False)
     err.print(f"[dim]For the doctor or pharmacist to check; it advises nobody. {NOTICE}")
-
-
-def _as_json(found: Interaction) -> dict[str, Any]:
-    rules = [
-        {"id": r.rule, "severity": r.severity, "mechanism": r.mechanism, "effect": r.effect, "wording": r.wording, "source": r.source}
-        for r in found.rules
-    ]
-    return {"severity": found.severity, "rules": rules}
 
 
 @app.command(rich_help_panel=PANEL)

@@ -1,4 +1,4 @@
-"""Ask a release: understand a caller, answer a question, serve both."""
+"""Ask a release: understand a caller, answer a question."""
 
 from __future__ import annotations
 
@@ -71,16 +71,3 @@ def ask(
     for piece in engine.stream(engine.contract.messages("answer", text), max_tokens=max_tokens, temperature=temperature):
         print(piece, end="", flush=True)
     print()
-
-
-@app.command(rich_help_panel=PANEL)
-def serve(
-    *,
-    release: ReleaseDir,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
-) -> None:
-    """Serve a release with an OpenAI-compatible API."""
-    from bedside.server.app import serve as serve_engine
-
-    serve_engine(open_release(release), name=release.resolve().parent.name, host=host, port=port)

@@ -8,7 +8,7 @@ import queue
 import threading
 import time
 import urllib.request
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,18 @@ class LlamaCppEngine:
             grammar=grammar,
             seed=seed,
         )
+
+    def reply_json(
+        self, messages: Sequence[ChatMessage], *, schema: Mapping[str, Any], max_tokens: int, temperature: float = 0.0, seed: int = 0
+    ) -> Reply:
+        """An answer that is held to a JSON schema; one that llama.cpp cannot hold to is passed over, so the answer has to be read again.
+
+        Raises:
+            EngineError: as `reply`.
+        """
+        # Without this a small model may fill its answer with blank lines, which JSON allows anywhere.
+        rules = xllamacpp.json_schema_to_grammar({**schema, "x-guidance": {"whitespace_flexible": False}})
+        return self.reply(messages, max_tokens=max_tokens, temperature=temperature, grammar=rules, seed=seed)
 
     def complete(
         self,

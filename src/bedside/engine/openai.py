@@ -6,7 +6,7 @@ import json
 import logging
 import ssl
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from types import TracebackType
@@ -23,6 +23,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 _log = logging.getLogger(__name__)
 
 FinishReason = Literal["stop", "length"]
+KeyHeader = Literal["authorization", "api-key"]
 _FINISH: dict[str | None, FinishReason] = {"stop": "stop", "length": "length"}
 _CONNECT_SECONDS = 5.0
 _SHOWN = 300
@@ -78,6 +79,22 @@ class Completion(BaseModel):
     usage: _Usage
 
 
+class _Vector(BaseModel):
+    index: int
+    embedding: list[float]
+
+
+class _InputUsage(BaseModel):
+    prompt_tokens: int = 0
+
+
+class Embeddings(BaseModel):
+    """What of an answer to an embeddings request is read."""
+
+    data: list[_Vector]
+    usage: _InputUsage = _InputUsage()
+
+
 class _ChunkChoice(BaseModel):
     delta: _Message
     finish_reason: str | None = None
@@ -100,12 +117,23 @@ class ChatServer:
         model: the model's name there.
         api_key: sent as a bearer token.
         timeout: seconds without a byte after which a call is given up.
+        api_key_header: `api-key` sends the key as Azure asks.
+        api_version: Azure's `api-version`, sent with each request.
 
     Raises:
         EngineError: `url` is no HTTP address, or `api_key` cannot stand in a header.
     """
 
-    def __init__(self, url: str, *, model: str, api_key: str | None = None, timeout: float = 120.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        model: str,
+        api_key: str | None = None,
+        timeout: float = 120.0,
+        api_key_header: KeyHeader = "authorization",
+        api_version: str | None = None,
+    ) -> None:
         self.url = url.rstrip("/").removesuffix("/v1")
         self.model = model
         self.timeout = timeout
@@ -119,7 +147,8 @@ class ChatServer:
             raise EngineError("the API key holds characters that no HTTP header may hold", "Set the key again, without line breaks")
         self._client = httpx.Client(
             base_url=address,
-            headers={"Content-Type": "application/json"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {}),
+            headers={"Content-Type": "application/json"} | (_key_header(api_key_header, api_key) if api_key else {}),
+            params={"api-version": api_version} if api_version else {},
             timeout=httpx.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS)),
             verify=ssl.create_default_context(),
             trust_env=False,
@@ -132,13 +161,26 @@ class ChatServer:
             RefusedRequestError: the server answered with an error status.
             EngineError: it cannot be reached, did not answer in time, or answered with something else than a chat completion.
         """
+        return self._parsed(Completion, self._asked("/v1/chat/completions", {"model": self.model, **body}), "a chat completion")
+
+    def embed(self, body: dict[str, Any]) -> Embeddings:
+        """The vectors for one embeddings request; `body` names its own model.
+
+        Raises:
+            RefusedRequestError, EngineError: as `complete`.
+        """
+        return self._parsed(Embeddings, self._asked("/v1/embeddings", body), "embeddings")
+
+    def check(self) -> None:
+        """Ask for the list of models, which costs a server nothing; one that has no such list answers too.
+
+        Raises:
+            RefusedRequestError, EngineError: as `complete`.
+        """
         with self._transport():
-            response = self._client.post("/v1/chat/completions", content=json.dumps({"model": self.model, **body}))
-        self._check_status(response)
-        answer = self._decoded(response.content)
-        if "error" in answer:
-            raise EngineError(f"{self.url} could not answer ({_server_words(response)})", "Look into the server's log")
-        return self._parsed(Completion, answer)
+            response = self._client.get("/v1/models")
+        if response.status_code != 404:
+            self._check_status(response)
 
     def chunks(self, body: dict[str, Any]) -> Iterator[Chunk]:
         """The events of one streamed chat request; the connection is closed when the iterator is.
@@ -164,7 +206,7 @@ class ChatServer:
                 chunk = self._decoded(data.encode())
                 if "error" in chunk:
                     raise EngineError(f"{self.url} broke off its answer ({_error_text(chunk)})", "Look into the server's log")
-                yield self._parsed(Chunk, chunk)
+                yield self._parsed(Chunk, chunk, "a chat completion")
         raise EngineError(
             f"{self.url} broke off its answer before [DONE]", "Ask again; if it happens each time, look into the server's log"
         )
@@ -240,6 +282,15 @@ class ChatServer:
             )
         raise RefusedRequestError(problem, next_step, status=status, retry_after=retry_after)
 
+    def _asked(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        with self._transport():
+            response = self._client.post(path, content=json.dumps(body))
+        self._check_status(response)
+        answer = self._decoded(response.content)
+        if "error" in answer:
+            raise EngineError(f"{self.url} could not answer ({_server_words(response)})", "Look into the server's log")
+        return answer
+
     def _decoded(self, content: bytes) -> dict[str, Any]:
         try:
             value = json.loads(content)
@@ -255,14 +306,14 @@ class ChatServer:
             )
         return value
 
-    def _parsed(self, kind: type[_Model], data: dict[str, Any]) -> _Model:
+    def _parsed(self, kind: type[_Model], data: dict[str, Any], what: str) -> _Model:
         try:
             return kind.model_validate(data)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
             raise EngineError(
-                f"{self.url} answered with something else than a chat completion ({place}: {first['msg']})",
+                f"{self.url} answered with something else than {what} ({place}: {first['msg']})",
                 "Check that the address is that of an OpenAI-compatible server",
             ) from error
 
@@ -278,16 +329,27 @@ class OpenAIEngine:
         url: the server's root, with or without `/v1`.
         contract: how the model was taught to be asked.
         model: the model's name on that server.
-        api_key: sent as a bearer token.
-        timeout: seconds without a byte after which a call is given up.
+        api_key, timeout, api_key_header, api_version: as for `ChatServer`.
 
     Raises:
         EngineError: `url` is no HTTP address, or `api_key` cannot stand in a header. No connection is made yet.
     """
 
-    def __init__(self, url: str, contract: ChatContract, *, model: str, api_key: str | None = None, timeout: float = 120.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        contract: ChatContract,
+        *,
+        model: str,
+        api_key: str | None = None,
+        timeout: float = 120.0,
+        api_key_header: KeyHeader = "authorization",
+        api_version: str | None = None,
+    ) -> None:
         self.contract = contract
-        self._server = ChatServer(url, model=model, api_key=api_key, timeout=timeout)
+        self._server = ChatServer(
+            url, model=model, api_key=api_key, timeout=timeout, api_key_header=api_key_header, api_version=api_version
+        )
         self._told_unconstrained = False
 
     def reply(
@@ -321,6 +383,38 @@ class OpenAIEngine:
                 "Choose a server and model that report logprobs, such as llama.cpp or vLLM",
             )
         return reply
+
+    def reply_json(
+        self, messages: Sequence[ChatMessage], *, schema: Mapping[str, Any], max_tokens: int, temperature: float = 0.0, seed: int = 0
+    ) -> Reply:
+        """An answer that the server holds to a JSON schema (OpenAI's `response_format`); a server may refuse that.
+
+        Raises:
+            RefusedRequestError, EngineError: as `reply`.
+        """
+        form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+        start = time.perf_counter()
+        completion = self._server.complete({**_request(messages, max_tokens, temperature), "seed": seed, "response_format": form})
+        return self._as_reply(completion, time.perf_counter() - start)
+
+    def embed(self, texts: Sequence[str], model: str) -> Embeddings:
+        """The vectors of texts by an embedding model of the server.
+
+        Raises:
+            RefusedRequestError, EngineError: as `reply`; also when there are more or fewer vectors than texts.
+        """
+        found = self._server.embed({"model": model, "input": list(texts)})
+        if sorted(vector.index for vector in found.data) != list(range(len(texts))):
+            raise EngineError(f"{self._server.url} gave {len(found.data)} vectors for {len(texts)} texts", "Look into the server's log")
+        return found
+
+    def check(self) -> None:
+        """Whether the server answers.
+
+        Raises:
+            RefusedRequestError, EngineError: as `reply`.
+        """
+        self._server.check()
 
     def stream(self, messages: Sequence[ChatMessage], *, max_tokens: int, temperature: float = 0.0) -> Generator[str, None, FinishReason]:
         """See `Engine.stream`; the generator's return value says why the answer ended.
@@ -371,6 +465,10 @@ class OpenAIEngine:
             f"{self._server.url} ended its answer for the reason {said!r}",
             "Ask something else, or turn off the server's filters and tools",
         )
+
+
+def _key_header(header: KeyHeader, key: str) -> dict[str, str]:
+    return {"api-key": key} if header == "api-key" else {"Authorization": f"Bearer {key}"}
 
 
 def _request(messages: Sequence[ChatMessage], max_tokens: int, temperature: float) -> dict[str, Any]:

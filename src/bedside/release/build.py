@@ -2,6 +2,7 @@
 
     model.gguf      the quantised model            contract.json   how it is asked
     Modelfile       for Ollama                     README.md       the model card
+    bom.cdx.json    the bill of materials          model.sig       the owner's signature, made over the finished folder
     manifest.json   written last: name, kind, date, contract hash, and SHA-256 and size of every other file
 
 All is made in a hidden folder beside the target, which takes the target's name only when every gate has passed.
@@ -23,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from bedside.engine.contract import FILE as CONTRACT
 from bedside.engine.contract import ChatContract, ChatMessage
 from bedside.errors import ReleaseError
+from bedside.release.bom import BOM, bom_text
 from bedside.release.card import Built, CardFacts, card_text
 from bedside.release.gates import GateResult, Tokenise, check_token_parity
 from bedside.release.gguf_writer import write_gguf
@@ -133,7 +135,7 @@ def build_release(
         evaluate: measures the quantised file; it raises `ReleaseError` where a gate of its own fails.
         open_engine: opens the quantised file for token parity; None takes the embedded llama.cpp.
         temperature: for the Modelfile; 0 for releases that understand callers.
-        extras: further files of the release, name → content, such as a bill of materials.
+        extras: further files of the release, name → content, such as an evaluation's report.
         today: day of the build; None asks the clock.
         progress: of the quantisation, (tensors done, tensors in all).
 
@@ -166,6 +168,7 @@ def build_release(
         )
         measured = facts.model_copy(update={"scores": {**facts.scores, **(evaluation.scores or {})}})
         (folder / CARD).write_text(card_text(name, contract, measured, built), encoding="utf-8")
+        (folder / BOM).write_text(bom_text(name, contract, measured, built), encoding="utf-8")
         manifest = Manifest(
             name=name, kind=kind, date=built.date.isoformat(), bedside=built.version, contract=contract.hash, files=_entries(folder)
         )

@@ -25,6 +25,8 @@ _AS_LIKE = 0.04
 _TAKEN_FOR = 0.15
 _ORDINARY = 0.15
 _RUN_TOGETHER = 4
+_NEAR = 0.8
+"""Confidence from which a misspelt name is taken for the medicine where it is told that nothing is known against it."""
 _SHORT_PLURAL = 5
 """Shorter names are not looked for in their plural."""
 _AMOUNT = re.compile(r"\d+(?:mg|mcg|ug|ml|g|iu)")
@@ -110,10 +112,11 @@ def resolve(name: str) -> Resolved | None:
     covered = [(mention.start, mention.end) for mention in mentions]
     rest = [token for token in read(name).tokens if not any(start <= token.start < end for start, end in covered)]
     whole = all(token.word in words_of("beside_a_name") or token.word[:1].isdigit() for token in rest)
+    near = all(mention.confidence >= _NEAR for mention in mentions)
     return Resolved(
         frozenset(generic for mention in mentions for generic in mention.generics),
         frozenset(mention.class_id for mention in mentions if mention.class_id),
-        whole,
+        whole and near,
     )
 
 

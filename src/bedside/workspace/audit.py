@@ -181,7 +181,7 @@ class AuditLog:
                     if all(entry.kind == value if name == "kind" else str(entry.data.get(name)) == value for name, value in wanted.items()):
                         yield entry
 
-    def read(self, by: str, **query: Any) -> Iterator[Entry]:
+    def read(self, by: str, /, **query: Any) -> Iterator[Entry]:
         """`entries`, for a person: that they looked is logged first."""
         self.append("audit.read", by=by, query=" ".join(f"{name}={value}" for name, value in sorted(query.items()))[:_LONGEST_VALUE])
         return self.entries(**query)

@@ -29,7 +29,11 @@ _GROUP = "bedside.readers"
 _BUILT_IN = {
     name: EntryPoint(name, f"bedside.corpus.sources.{name}:read", _GROUP)
     for name in ("chatdoctor", "chat_messages", "documents", "intent_set", "mts_dialog", "pubmedqa", "star")
-} | {"diagnostics": EntryPoint("diagnostics", "bedside.corpus.pairs:read", _GROUP)}
+} | {
+    # They stand on the readers of reports, a floor above this one, and are imported only when a recipe names them.
+    name: EntryPoint(name, f"bedside.reports.pairs:{function}", _GROUP)
+    for name, function in (("diagnostics", "read"), ("invented_reports", "read_invented"))
+}
 _readers: dict[str, Reader] = {}
 _layouts: dict[str, str] = {}
 
