@@ -20,7 +20,9 @@ NAMES = (
     "curation",
     "gateway",
     "phone_media",
+    "phone_calls",
     "reports_ecg",
+    "reports_feed",
     "answers",
 )
 

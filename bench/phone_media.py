@@ -93,7 +93,13 @@ async def _load(
 
     settings = SipSettings(host="127.0.0.1", port=0, rtp_ports=(0, 0))
     async with Switchboard(answer, CALLS) as switchboard, SipLine(settings, switchboard) as line:
-        command = [sys.executable, "-m", "bench.phone_callers", *map(str, (*line.address, CALLS, SECONDS + _SETTLE_S, said))]
+        command = [
+            sys.executable,
+            "-m",
+            "bedside.phone.simulated.load_callers",
+            *map(str, (*line.address, CALLS, SECONDS + _SETTLE_S, said)),
+            "once",
+        ]
         callers = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
         while switchboard.calls < CALLS:
             await asyncio.sleep(0.05)

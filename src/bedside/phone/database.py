@@ -82,6 +82,13 @@ identity_failures = Table(
     Column("call", String(64), primary_key=True),
     Column("failures", Integer, nullable=False),
 )
+caller_failures = Table(
+    "caller_failure",
+    METADATA,
+    Column("caller", String(40), primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("since", BigInteger, nullable=False),
+)
 appointments = Table(
     "appointment",
     METADATA,

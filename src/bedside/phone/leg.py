@@ -64,6 +64,8 @@ class CallLeg(Protocol):
 
     id: str
     """Our own name of the call: unique, and safe in a file name."""
+    far_id: str
+    """What the far end calls it: neither unique nor safe."""
     caller: str
     """The calling number as signalled, or "" where it is withheld."""
     called: str

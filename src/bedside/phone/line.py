@@ -18,11 +18,10 @@ from typing import Any, Literal, Self
 from bedside import __version__
 from bedside.engine.understanding import Understanding, classify
 from bedside.errors import BedsideError, KnowledgeError
-from bedside.knowledge.prompts import prompts
 from bedside.phone.call.desk import Desk
 from bedside.phone.call.dialogue import Setting
 from bedside.phone.call.menu import understand_by_words
-from bedside.phone.call.speaking import say
+from bedside.phone.call.speaking import say, sentences
 from bedside.phone.call.text import Transcript
 from bedside.phone.call.watch import prepare
 from bedside.phone.database import Database, utc_now
@@ -48,6 +47,8 @@ SMS_TOKEN = "BEDSIDE_SMS_TOKEN"
 _DELIVER_S = 20
 _THREADS = 16
 _WELCOME = "practice.says"
+_READY = "good morning"
+"""Understood once before the first call, which then need not wait for the model to be read in."""
 
 Understand = Callable[[str], Understanding]
 
@@ -81,6 +82,7 @@ class Line:
         understand: what a turn means: `understanding_of` an engine, or `understand_by_words`.
         release: hash of the model's release, for the audit log.
         now: the clock, in UTC.
+        began: gets each call's leg, and the transcript that grows as it goes on.
         ended: gets the transcript of each call that is over.
 
     Raises:
@@ -92,6 +94,7 @@ class Line:
     understand: Understand = understand_by_words
     release: str = ""
     now: Callable[[], dt.datetime] = utc_now
+    began: Callable[[CallLeg, Transcript], None] = lambda leg, transcript: None
     ended: Callable[[Transcript], None] = lambda transcript: None
 
     def __post_init__(self) -> None:
@@ -99,7 +102,7 @@ class Line:
         self.audit = AuditLog(folder / "audit")
         self.database = Database(self.settings.database or folder / "practice.sqlite")
         self.diary = SqlDiary(self.database, self.practice, self.now)
-        self.patients = Patients(self.database, self.practice.identity)
+        self.patients = Patients(self.database, self.practice.identity, self.now)
         self.requests = Requests(self.database, self.practice, self.now)
         self.outbox = Outbox(self.database, self.practice, self.now)
         self.switchboard = Switchboard(self._answer, self.settings.limit, self.practice.numbers.overflow)
@@ -134,6 +137,7 @@ class Line:
         else:
             spoken = Prompts(spare, folder / "prompts")
         await asyncio.to_thread(self.open_day)
+        await asyncio.to_thread(self.understand, _READY)
         await recogniser.warm()
         return Parts(recogniser, spoken, VoiceActivity(), executor, self.audit, folder / "recordings", self.release)
 
@@ -170,6 +174,7 @@ class Line:
     async def _answer(self, leg: CallLeg) -> None:
         setting = Setting(self.practice, self.now, leg.caller)
         call = VoiceCall(leg, setting, self.desk(leg.id, leg.caller), self.parts)
+        self.began(leg, call.transcript)
         try:
             await call.run()
         finally:
@@ -210,7 +215,7 @@ def understanding_of(engine: Any) -> Understand:
 def fixed_sentences(practice: Practice, day: dt.date) -> Iterator[str]:
     """Every sentence of the line that is the same in each call of a day: without slots, and the practice's own welcome."""
     approved = [text.id for text in tables(day, practice.protocol_on(day)).texts.values() if not text.slots]
-    fixed = [prompt.id for prompt in prompts().values() if not prompt.slots and not prompt.personal]
+    fixed = [prompt.id for prompt in sentences().values() if not prompt.slots and not prompt.personal]
     for name in (*approved, *fixed):
         with suppress(KnowledgeError):  # names a number that is not confirmed: it is never said
             yield say(practice, day, name, {}).text

@@ -7,7 +7,10 @@ import logging
 from collections import deque
 from collections.abc import Callable
 
+import numpy as np
+
 from bedside.phone.call.events import Event, Fault, Say, Spoken
+from bedside.phone.leg import RATE
 from bedside.phone.media.session import MediaSession
 from bedside.phone.speech.recognise import SpeechError
 from bedside.phone.speech.say import Prompts
@@ -16,6 +19,8 @@ log = logging.getLogger(__name__)
 
 Then = Callable[[], object]
 """Starts what waits for the sentences before it, and returns at once."""
+TONE = (8000 * np.sin(2 * np.pi * 1000 * np.arange(RATE // 2) / RATE)).astype("<i2").tobytes()
+"""Half a second of 1000 Hz: a message may be left now."""
 
 
 class Mouth:
@@ -32,7 +37,7 @@ class Mouth:
     def __init__(self, session: MediaSession, prompts: Prompts, tell: Callable[[Event], None], first_audio: Callable[[Say], None]) -> None:
         self._session, self._prompts = session, prompts
         self._tell, self._first_audio = tell, first_audio
-        self._waiting: deque[Say | Then] = deque()
+        self._waiting: deque[Say | Then | bytes] = deque()
         self._wake = asyncio.Event()
         self._saying: Say | None = None
         self._stopped = False
@@ -47,6 +52,10 @@ class Mouth:
     def say(self, sentence: Say) -> None:
         """Say it after those that wait."""
         self._add(sentence)
+
+    def sound(self, pcm: bytes) -> None:
+        """Play a sound after what waits now; nothing but `hush` stops it."""
+        self._add(pcm)
 
     def then(self, work: Then) -> None:
         """Do something when all that waits now has been played."""
@@ -87,10 +96,14 @@ class Mouth:
                 item = self._waiting.popleft()
                 if isinstance(item, Say):
                     await self._say(item)
+                elif isinstance(item, bytes):
+                    self._open += 1
+                    self._session.play(item, interruptible=False)
+                    await self._until_played()
                 else:
                     item()
 
-    def _add(self, item: Say | Then) -> None:
+    def _add(self, item: Say | Then | bytes) -> None:
         self._waiting.append(item)
         self._wake.set()
 
@@ -98,9 +111,7 @@ class Mouth:
         self._saying, self._stopped = sentence, False
         try:
             await self._play(sentence)
-            while self._open:
-                self._played_all.clear()
-                await self._played_all.wait()
+            await self._until_played()
         except SpeechError as error:
             log.error("%s could not be said: %s", sentence.prompt, error)
             self._stopped = True
@@ -108,6 +119,11 @@ class Mouth:
         finally:
             self._saying = None
         self._tell(Spoken(sentence.prompt, complete=not self._stopped))
+
+    async def _until_played(self) -> None:
+        while self._open:
+            self._played_all.clear()
+            await self._played_all.wait()
 
     async def _play(self, sentence: Say) -> None:
         begun = False

@@ -15,10 +15,10 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from rapidfuzz.distance import JaroWinkler
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from bedside.knowledge.identifiers import is_valid
-from bedside.phone.database import AnyRow, Database, identity_failures, patients
+from bedside.phone.database import AnyRow, Database, caller_failures, identity_failures, patients, utc_now
 from bedside.phone.practice_parts import IdentityCheck
 from bedside.safety.spelling import sound
 
@@ -29,6 +29,9 @@ _ALIKE = 0.92
 _ALIKE_IN_SOUND = 0.8
 """The same for two names that also sound alike ("Catherine", "Kathryn")."""
 _BORN = select(patients).where(patients.c.born == bindparam("on_day"), patients.c.active == 1)
+_OF_CALLER = select(caller_failures.c.failures).where(caller_failures.c.caller == bindparam("of_caller"))
+_CALLER_FAILED = update(caller_failures).where(caller_failures.c.caller == bindparam("of_caller")).values(failures=bindparam("now_failed"))
+_DAY_S = 24 * 60 * 60
 _FAILURES = select(identity_failures.c.failures).where(identity_failures.c.call == bindparam("of_call"))
 _FAILED = update(identity_failures).where(identity_failures.c.call == bindparam("of_call")).values(failures=bindparam("now_failed"))
 
@@ -77,7 +80,8 @@ class Identity:
     """What came of a claim.
 
     Attributes:
-        outcome: `matched`, `not_matched` (for whatever reason), or `locked` after too many failures: the call goes to a person.
+        outcome: `matched`, `not_matched` (for whatever reason), or `locked` after too many failures of the call or of its calling number:
+            it goes to a person.
         patient: who it is, where matched.
         third: the identifier that matched beside name and date of birth; what the audit log may hold, the value being left out.
     """
@@ -92,12 +96,14 @@ class Patients:
 
     Args:
         database: where they are.
-        check: what counts as third identifier, and how many failures a call may have.
+        check: what counts as third identifier, and how many failures a call and a calling number may have.
+        now: the clock, in UTC.
     """
 
-    def __init__(self, database: Database, check: IdentityCheck | None = None) -> None:
+    def __init__(self, database: Database, check: IdentityCheck | None = None, now: Callable[[], dt.datetime] = utc_now) -> None:
         self._database = database
         self._check = check or IdentityCheck()
+        self._now = now
 
     def add(self, patient: Patient) -> Patient:
         """Keep a patient; one without an id is given one. A patient whose id is known already is replaced."""
@@ -112,8 +118,11 @@ class Patients:
             row = connection.execute(select(patients).where(patients.c.id == patient_id)).first()
         return _patient_of(row) if row else None
 
-    def identify(self, claim: Claim, call: str) -> Identity:
-        """Who the caller is. Every claim costs the same work, and each failure counts against the call.
+    def identify(self, claim: Claim, call: str, caller: str = "") -> Identity:
+        """Who the caller is. Every claim costs the same work, and each failure counts against the call and the calling number.
+
+        Args:
+            caller: the calling number; those who withhold theirs are counted call by call only.
 
         Raises:
             DatabaseError: the database cannot be used.
@@ -124,12 +133,21 @@ class Patients:
                 connection.execute(insert(identity_failures), {"call": call, "failures": 0})
             born = connection.execute(_BORN, {"on_day": claim.born.isoformat()}).all()
             matches = [(row, third) for row in (_NOBODY, *map(_patient_of, born)) if (third := self._third(claim, row))]
-            locked = (failures or 0) >= self._check.attempts
+            of_caller = self._failures_of(connection, caller)
+            locked = (failures or 0) >= self._check.attempts or of_caller >= self._check.caller_attempts
             found = len(matches) == 1 and not locked  # two of one birth day who both match, such as twins, are for a person to tell apart
             connection.execute(_FAILED, {"of_call": call, "now_failed": (failures or 0) + (not found)})
+            connection.execute(_CALLER_FAILED, {"of_caller": caller, "now_failed": of_caller + (not found and bool(caller))})
         if locked:
             return Identity("locked")
         return Identity("matched", *matches[0]) if found else Identity("not_matched")
+
+    def _failures_of(self, connection: Connection, caller: str) -> int:
+        """Failures of a calling number within a day of the first; those before are forgotten."""
+        now = int(self._now().timestamp())
+        connection.execute(delete(caller_failures).where(caller_failures.c.since <= now - _DAY_S))
+        self._database.insert_new(connection, caller_failures, [{"caller": caller, "failures": 0, "since": now}])
+        return int(connection.scalar(_OF_CALLER, {"of_caller": caller}) or 0)
 
     def _third(self, claim: Claim, patient: Patient) -> Third | None:
         """The third identifier that matches, where the name does too. All comparisons are made, whatever the first ones say."""

@@ -327,3 +327,5 @@ class IdentityCheck(Part):
     """What counts as the third identifier."""
     attempts: int = Field(default=3, ge=1, le=5)
     """Failures after which a call gets nothing more and goes to a person."""
+    caller_attempts: int = Field(default=10, ge=1, le=100)
+    """Failures within a day from one telephone number after which its calls go to a person. A home with many patients shares one number."""

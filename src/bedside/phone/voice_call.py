@@ -37,6 +37,7 @@ from bedside.phone.call.events import (
     HungUp,
     Hush,
     Listen,
+    ListenKind,
     Noise,
     Note,
     Pressed,
@@ -53,6 +54,7 @@ from bedside.phone.call.line import State
 from bedside.phone.call.machine import Call
 from bedside.phone.call.speaking import say
 from bedside.phone.call.text import Entry, Stage, Transcript
+from bedside.phone.ending import finished
 from bedside.phone.handing_over import accepts
 from bedside.phone.leg import CallLeg, Digit, Ending, Played
 from bedside.phone.media.bridge import join
@@ -60,8 +62,8 @@ from bedside.phone.media.recording import Consent, Recording
 from bedside.phone.media.session import MediaSession, Quiet, Speech, SpeechStarted, TurnEnded
 from bedside.phone.media.turns import SPELLING, TurnRules
 from bedside.phone.media.vad import VoiceActivity
-from bedside.phone.mouth import Mouth
-from bedside.phone.speech.recognise import Recogniser, SpeechError
+from bedside.phone.mouth import TONE, Mouth
+from bedside.phone.speech.recognise import Recogniser, SpeechError, expected
 from bedside.phone.speech.say import Prompts
 from bedside.workspace.audit import AuditError, AuditLog
 
@@ -76,9 +78,6 @@ _PAUSE_S = 0.2
 """A pause shorter than this lies between words."""
 _HEARING_S = 20.0
 _SLOW_ANSWERS = {"name", "birth", "number"}
-_GOES_ON = {"a", "an", "and", "at", "because", "but", "for", "from", "in", "my", "of", "on", "or", "so", "that", "the", "to", "um", "with"}
-"""A turn that pauses after one of these is not over."""
-_UNFINISHED, _UNDECIDED = 0.1, 0.5
 _MESSAGE_S = 120.0
 
 
@@ -132,6 +131,7 @@ class VoiceCall:
         self._passing: set[asyncio.Task[Any]] = set()
         self._lasting: set[asyncio.Task[None]] = set()
         self._turn = bytearray()
+        self._kind: ListenKind = "open"
         self._turns = self._final_turns = self._hearing = 0
         self._next_part = _PART_BYTES
         self._early: asyncio.Task[Heard | None] | None = None
@@ -210,6 +210,7 @@ class VoiceCall:
             case Hush():
                 self._mouth.hush()
             case Listen(kind):
+                self._kind = kind
                 self._session.listen(SPELLING if kind in _SLOW_ANSWERS else TurnRules())
             case StartRecording():
                 self._record(f"{self.leg.id}.wav", "stayed on the line after the notice")
@@ -218,6 +219,7 @@ class VoiceCall:
             case Transfer():
                 self._mouth.then(lambda: self._start(self._transfer(action)))
             case Voicemail():
+                self._mouth.sound(TONE)
                 self._mouth.then(lambda: self._start(self._take_message(action)))
             case HangUp():
                 self.transcript.ended = "hang-up"
@@ -303,7 +305,7 @@ class VoiceCall:
         turn = self._turns
         try:
             async with asyncio.timeout(_HEARING_S):
-                recognised = await self.parts.recogniser.recognise(pcm)
+                recognised = await self.parts.recogniser.recognise(pcm, expected(self._kind))
         except (SpeechError, TimeoutError) as error:
             log.error("call %s: %s", self.leg.id, error or "the recogniser does not answer")
             self._events.put_nowait(Fault("hearing"))
@@ -314,13 +316,12 @@ class VoiceCall:
         return heard
 
     async def _paused(self, _: bytes) -> float:
-        """The caller fell silent: read the turn so far. Returns how likely it is over, by its last word."""
+        """The caller fell silent: read the turn so far. Returns how likely it is over, by its words."""
         self._spoke_until, self._early = time.perf_counter(), None
         await asyncio.sleep(_PAUSE_S)
         self._early = self._start(self._recognise(bytes(self._turn)))
         heard = await asyncio.shield(self._early)
-        last = heard.text.lower().rstrip(" .!?,").rpartition(" ")[2] if heard else ""
-        return _UNFINISHED if last in _GOES_ON else _UNDECIDED
+        return finished(heard.text if heard else "", self._kind)
 
     async def _hear_turn(self, turn: TurnEnded, early: asyncio.Task[Heard | None] | None) -> None:
         began = time.perf_counter()
@@ -341,6 +342,7 @@ class VoiceCall:
         if self._spoke_until:
             ms = round((time.perf_counter() - self._spoke_until) * 1000)
             self._spoke_until = 0.0
+            self._entry.ms["first_audio"] = ms
             self._note("turn.spoken", turn=self._final_turns, prompts=[sentence.prompt], first_audio_ms=ms)
 
     # Recording

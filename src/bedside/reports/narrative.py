@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 
 from bedside.engine.base import Engine
 from bedside.errors import EngineError
@@ -26,9 +27,13 @@ _PROMPT = (
     "You write for clinicians. Summarise these findings and notes of a device report in at most four short sentences. "
     "Use only what stands there: no other number, no diagnosis, no dose, no reassurance."
 )
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
+_CHARACTERS_A_TOKEN = 2
+"""At least; digits and names of medicines take more tokens than everyday words."""
+NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
+"""A number as summaries and sources write it."""
 _WORD = re.compile(r"[a-z][a-z0-9]+")
-_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z“\"])|\n+")
+SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z“\"])|\n+")
+"""Between two sentences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,14 @@ class Summary:
     removed: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a model wrote: the sentences that findings and notes bear out, and the others."""
+
+    kept: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
 def summarise(
     context: Context, notes: Sequence[Note], quality: Sequence[Note], missing: Sequence[Missing], engine: Engine | None
 ) -> Summary:
@@ -47,19 +60,43 @@ def summarise(
     template = _template(context, notes, quality, missing)
     if engine is None:
         return Summary(template, "template")
-    sources = _sources(context, notes, quality)
-    listed = "\n".join(f"- {text}" for text in sources[:40])[:6000]
     try:
-        told = engine.reply([{"role": "system", "content": _PROMPT}, {"role": "user", "content": listed}], max_tokens=_LONGEST).text
+        told = draft(engine, sources(context, notes, quality))
     except EngineError as error:
         return Summary(f"{template} (No model summary: {error.problem}.)", "template")
-    sentences = [sentence.strip() for sentence in _SENTENCE.split(told) if sentence.strip()]
-    kept = [sentence for sentence in sentences if is_supported(sentence, sources)]
-    removed = len(sentences) - len(kept)
-    if not kept:
-        return Summary(template, "template", removed)
+    return worded(template, notes, told)
+
+
+def worded(template: str, notes: Sequence[Note], told: Draft) -> Summary:
+    """The summary that is shown: the most urgent notes in their own words, then what a model wrote and they do not say; else the template."""
+    if not told.kept:
+        return Summary(template, "template", len(told.removed))
     urgent = [note.text for note in notes if note.urgency in ("immediate", "same_day")][:_SHOWN]
-    return Summary(" ".join([*urgent, *kept]), "model", removed)
+    more = [sentence for sentence in told.kept if not any(sentence in text for text in urgent)]
+    return Summary(" ".join([*urgent, *more]), "model", len(told.removed))
+
+
+def draft(engine: Engine, said: Sequence[str]) -> Draft:
+    """A model's own summary of what findings and notes say, each sentence checked back.
+
+    Args:
+        said: what the summary may say (`sources`).
+
+    Raises:
+        EngineError: the model cannot be asked.
+    """
+    answer = engine.reply(prompt(said, engine.contract.max_length), max_tokens=_LONGEST).text
+    sentences = list(dict.fromkeys(sentence.strip() for sentence in SENTENCE.split(answer) if sentence.strip()))
+    kept = tuple(sentence for sentence in sentences if is_supported(sentence, said))
+    return Draft(kept, tuple(sentence for sentence in sentences if sentence not in kept))
+
+
+def prompt(said: Sequence[str], max_length: int) -> list[dict[str, str]]:
+    """What a model is asked, in training and at work: the most urgent sources that fit a context of `max_length` tokens, one a line."""
+    room = _CHARACTERS_A_TOKEN * (max_length - _LONGEST) - len(_PROMPT)
+    ends = accumulate(len(source) + 3 for source in said)
+    fitting = [source for source, end in zip(said, ends, strict=True) if end <= room] or [source[:room] for source in said[:1]]
+    return [{"role": "system", "content": _PROMPT}, {"role": "user", "content": "\n".join(f"- {source}" for source in fitting)}]
 
 
 def _template(context: Context, notes: Sequence[Note], quality: Sequence[Note], missing: Sequence[Missing]) -> str:
@@ -67,7 +104,7 @@ def _template(context: Context, notes: Sequence[Note], quality: Sequence[Note], 
     told = [note for note in notes if note.kind != "abnormal"]
     abnormal = sorted({str(one) for one, _ in context.abnormal})
     parts = grave[:2]
-    parts += [_SENTENCE.split(note.text)[0] for note in told[:_SHOWN]]
+    parts += [SENTENCE.split(note.text)[0] for note in told[:_SHOWN]]
     if len(told) > _SHOWN:
         parts.append(f"Further notes: {len(told) - _SHOWN}.")
     parts.append(
@@ -80,7 +117,7 @@ def _template(context: Context, notes: Sequence[Note], quality: Sequence[Note], 
     return " ".join(parts)
 
 
-def _sources(context: Context, notes: Sequence[Note], quality: Sequence[Note]) -> list[str]:
+def sources(context: Context, notes: Sequence[Note], quality: Sequence[Note]) -> list[str]:
     """What a summary may say, most urgent first: notes, then findings."""
     statements = [said.text for said in context.statements]
     return [*dict.fromkeys([*(note.text for note in (*quality, *notes)), *map(str, context.readings), *statements])]
@@ -88,15 +125,15 @@ def _sources(context: Context, notes: Sequence[Note], quality: Sequence[Note]) -
 
 def is_supported(sentence: str, sources: Sequence[str]) -> bool:
     """Whether every number and word of a sentence is borne out by what it was made from."""
-    words, numbers = _content(sentence), set(_NUMBER.findall(sentence))
+    words, numbers = content_words(sentence), set(NUMBER.findall(sentence))
     if not words:
         return False
-    near = [source for source in sources if words & _content(source)]
-    if not words <= frozenset().union(*(_content(source) for source in near)):
+    near = [source for source in sources if words & content_words(source)]
+    if not words <= frozenset().union(*(content_words(source) for source in near)):
         return False
     turning = _turning(sentence)
-    bearing = [source for source in near if len(words & _content(source)) * 2 >= len(words)] or near
-    if any(not any(number in _NUMBER.findall(source) for source in bearing) for number in numbers):
+    bearing = [source for source in near if len(words & content_words(source)) * 2 >= len(words)] or near
+    if any(not any(number in NUMBER.findall(source) for source in bearing) for number in numbers):
         return False
     return all(any(word in _turning(source) for source in bearing) for word in turning) and _keeps_denials(sentence, bearing)
 
@@ -106,16 +143,18 @@ def _keeps_denials(sentence: str, bearing: Sequence[str]) -> bool:
     denials = {"no", "not", "without", "never", "absent", "negative"}
     if denials & _turning(sentence):
         return True
-    words = _content(sentence)
+    words = content_words(sentence)
     return any(
-        words <= _content(part) and not denials & _turning(part) for source in bearing for part in (source, *_SENTENCE.split(source))
+        words <= content_words(part) and not denials & _turning(part) for source in bearing for part in (source, *SENTENCE.split(source))
     ) or not any(
-        denials & _turning(part) and len(words & _content(part)) * 2 > len(words) for source in bearing for part in _SENTENCE.split(source)
+        denials & _turning(part) and len(words & content_words(part)) * 2 > len(words)
+        for source in bearing
+        for part in SENTENCE.split(source)
     )
 
 
 @lru_cache(maxsize=4096)
-def _content(text: str) -> frozenset[str]:
+def content_words(text: str) -> frozenset[str]:
     """The words of a text that carry its meaning, without their endings."""
     return frozenset(
         _stem(word) for word in _WORD.findall(plain(text)) if word not in plain_words("filling") and word not in plain_words("turning")

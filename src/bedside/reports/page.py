@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
@@ -34,6 +35,15 @@ def page(found: Assessment, plots: Sequence[Plot] = ()) -> str:
             disclaimer=DISCLAIMER,
         )
     )
+
+
+def superseded_page(newer: str) -> str:
+    """The page that stands where an earlier version was: only the way to the one that took its place.
+
+    Args:
+        newer: name of that page's file, in the same folder.
+    """
+    return _environment().get_template("superseded.html.j2").render(newer=newer, link=quote(newer), disclaimer=DISCLAIMER)
 
 
 @cache

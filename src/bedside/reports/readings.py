@@ -74,7 +74,8 @@ class Reading:
         return f"{written}{'' if unit in ('', '%') else ' '}{unit}{also}"
 
     def __str__(self) -> str:
-        return f"{self.label} {self.amount()}"
+        amount = self.amount()
+        return amount if amount.lower().startswith(self.label.lower()) else f"{self.label} {amount}"
 
 
 def number(value: float) -> str:

@@ -6,6 +6,7 @@ import datetime as dt
 from dataclasses import replace
 
 import pytest
+from conftest_bookings import Clock
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event
@@ -120,3 +121,22 @@ def test_a_stranger_sees_the_same_whether_such_a_person_exists_or_not(register: 
 def test_any_words_can_be_claimed_and_nobody_has_no_street(given_name: str, family: str, street: str) -> None:
     assert not _same_street(street, None)
     assert _same_street(street, street) in (True, False)
+
+
+def test_a_number_that_has_failed_too_often_goes_to_a_person_for_a_day(database: Database, clock: Clock) -> None:
+    patients = Patients(database, IdentityCheck(attempts=5, caller_attempts=3), clock)
+    patients.add(MARGARET)
+    wrong = replace(CLAIM, mobile="0491570156")
+    for call in range(3):
+        assert patients.identify(wrong, f"call-{call}", "0491570157").outcome == "not_matched"
+    assert patients.identify(CLAIM, "call-4", "0491570157").outcome == "locked"
+    assert patients.identify(CLAIM, "call-5", "0491570158").outcome == "matched", "another number is not locked"
+    clock.advance(hours=25)
+    assert patients.identify(CLAIM, "call-6", "0491570157").outcome == "matched"
+
+
+def test_callers_who_withhold_their_number_are_counted_call_by_call(database: Database, clock: Clock) -> None:
+    patients = Patients(database, IdentityCheck(caller_attempts=1), clock)
+    patients.add(MARGARET)
+    assert patients.identify(replace(CLAIM, mobile="0491570156"), "call-1").outcome == "not_matched"
+    assert patients.identify(CLAIM, "call-2").outcome == "matched"

@@ -8,13 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from clinic_by_phone import Clinic, meaning
+from clinic_by_phone import Clinic, Ringing, meaning
 
 from bedside.engine.understanding import Understanding
 from bedside.errors import EngineError
 from bedside.phone.call.events import (
     Act,
-    Action,
     Connected,
     Done,
     Fault,
@@ -36,38 +35,11 @@ from bedside.phone.call.events import (
 )
 from bedside.phone.call.line import State
 from bedside.phone.call.machine import Call
-from bedside.phone.call.menu import understand_by_words
 from bedside.phone.call.paths import path_of
 from bedside.phone.call.text import Driver
 from bedside.workspace.audit import AuditLog
 
 MARY = ("mary brown third of march nineteen sixty two", "0491570006")
-
-
-class Ringing:
-    """A call, and all that the line has done in it."""
-
-    def __init__(self, clinic: Clinic, understand: Callable[[str], Understanding] = understand_by_words) -> None:
-        self.driver = Driver(Call(clinic.setting()), clinic.desk(understand))
-        self.actions: list[Action] = []
-        self.last: list[Action] = []
-        self(Connected("0491570156"))
-
-    def __call__(self, *events: Any) -> Ringing:
-        for event in events:
-            self.last = self.driver.feed(Heard(event) if isinstance(event, str) else event)
-            self.actions += self.last
-        return self
-
-    @property
-    def state(self) -> State:
-        return self.driver.call.state
-
-    def said(self, *, all_of_it: bool = False) -> list[str]:
-        return [action.prompt for action in (self.actions if all_of_it else self.last) if isinstance(action, Say)]
-
-    def of(self, kind: type) -> list[Any]:
-        return [action for action in self.last if isinstance(action, kind)]
 
 
 def test_the_emergency_sentence_comes_first_then_that_it_is_a_machine_and_recorded(clinic: Clinic) -> None:

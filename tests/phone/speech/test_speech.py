@@ -20,8 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bedside.phone.leg import RATE
-from bedside.phone.speech.recognise import EmbeddedWhisper, ServedRecogniser, SpeechError, as_wav, without_repeats
+from bedside.phone.speech.recognise import EmbeddedWhisper, ServedRecogniser, SpeechError, as_wav, echoes, expected, without_repeats
 from bedside.phone.speech.say import Espeak, Kokoro, Prompts, clauses
+from bedside.phone.words.digits import phone_number
 
 needs_espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="sudo apt-get install espeak-ng")
 
@@ -41,6 +42,14 @@ def test_short_clauses_are_said_together() -> None:
 def test_a_phrase_said_over_and_over_is_said_once_and_an_ordinary_repeat_stays() -> None:
     assert without_repeats("I need to see I need to see I need to see I need to see a doctor") == "I need to see a doctor"
     assert without_repeats("no, no, it's four four two") == "no, no, it's four four two"
+
+
+def test_the_words_told_to_stand_before_are_not_taken_for_what_was_said() -> None:
+    before = expected("number")
+    assert phone_number(before) and echoes(before, before) and echoes("574 632", before)
+    for said in ("0491 570 156", "0491", "I would like to book", "My number is"):
+        assert not echoes(said, before)
+    assert echoes("30 February 1971", expected("birth")) and not echoes("14 February 1971", expected("birth")) and expected("open") == ""
 
 
 @given(st.binary(max_size=4000))

@@ -14,7 +14,6 @@ import pytest
 from aiosipua.refer import notify_refer
 from aiosipua.sdp import build_sdp
 from aiosipua.uac import SipUAC
-from bench.phone_callers import Caller, converse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -24,6 +23,7 @@ from bedside.phone.leg import FRAME_BYTES, FRAME_SAMPLES, Audio, CallLeg, Digit,
 from bedside.phone.media.bridge import join
 from bedside.phone.media.g711 import A_LAW
 from bedside.phone.media.switchboard import Switchboard
+from bedside.phone.simulated.load_callers import LoopingCaller, converse
 from bedside.phone.transports.sip import SipLine
 from bedside.phone.transports.sip_server import SipServer
 from bedside.phone.transports.sip_settings import SipSettings
@@ -133,7 +133,7 @@ def test_calls_give_audio_both_ways_and_every_key_and_end_when_the_caller_hangs_
             told.setdefault(leg.caller, []).append(event)
 
     async def go() -> None:
-        callers = [Caller([SAID], keep=True) for _ in range(3)]
+        callers = [LoopingCaller([SAID], keys=True, keep=True) for _ in range(3)]
         async with line_up(answer) as line:
             await converse(line.address, callers, 3)
             assert line.switchboard.calls == 0
@@ -158,7 +158,7 @@ def test_barge_in_is_silence_on_the_wire_at_once() -> None:
                 leg.clear()
 
     async def go() -> None:
-        caller = Caller([SAID], keep=True)
+        caller = LoopingCaller([SAID], keep=True)
         async with line_up(answer) as line:
             await converse(line.address, [caller], 3)
         tone = bytes(caller.kept).rindex(A_LAW.encode(TONE[:2]))
@@ -360,7 +360,7 @@ def test_a_warm_transfer_whispers_to_the_human_and_then_joins_both() -> None:
                         break
                 await join(leg, found)
 
-            caller = Caller([SAID], keep=True)
+            caller = LoopingCaller([SAID], keep=True)
             async with line_up(answer) as line:
                 await converse(line.address, [caller], 3)
                 await asyncio.sleep(0.2)
@@ -386,7 +386,7 @@ def test_nobody_answers_a_consultation_and_the_call_goes_on() -> None:
     async def go() -> None:
         async with line_up(Kept(), limit=0) as busy:
             outcome.append(busy.address)
-            caller = Caller([SAID])
+            caller = LoopingCaller([SAID])
             async with line_up(answer) as line:
                 await converse(line.address, [caller], 1.5)
                 assert line.counts["dialled and not answered"] == 1

@@ -34,10 +34,22 @@ def potassium() -> Assessment:
 class Told(Engine):
     """An engine that says a fixed text."""
 
-    contract: ChatContract
-
     def __init__(self, text: str) -> None:
         self.text = text
+        self.contract = ChatContract(
+            template_name="chatml",
+            template="",
+            bos_token="",
+            eos_token="",
+            bos_id=None,
+            eos_id=0,
+            pad_id=0,
+            stop_ids=(0,),
+            adds_bos=False,
+            max_length=768,
+            tokenizer_sha256="0" * 64,
+            systems={},
+        )
 
     def reply(
         self,

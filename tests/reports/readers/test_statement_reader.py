@@ -93,3 +93,68 @@ def test_a_place_leads_back_to_the_words() -> None:
 def test_nothing_that_is_said_is_lost(text: str, words: str) -> None:
     (report,) = read_report(text.encode(), "a.txt")
     assert words in [finding.text for finding in report.findings]
+
+
+def means(text: str) -> list[tuple[str, str]]:
+    return [(reading.name, reading.written) for reading in readings(text, "Ambulatory blood pressure")]
+
+
+@pytest.mark.parametrize(
+    ("line", "periods"),
+    [
+        ("24 h mean 128/78 mmHg", ["24-hour mean"]),
+        ("24-hour: 128/78", ["24-hour mean"]),
+        ("ABPM average 128/78", ["24-hour mean"]),
+        ("Awake mean 134/82", ["Day mean"]),
+        ("Asleep 118/66 mmHg", ["Night mean"]),
+        ("Mean BP 24h/day/night: 128/78, 134/82, 118/66 mmHg", ["24-hour mean", "Day mean", "Night mean"]),
+        ("24 h monitoring: day 134/82 and night 118/66", ["Day mean", "Night mean"]),
+        ("Home average 142/88", ["Home mean"]),
+    ],
+)
+def test_a_mean_is_of_the_period_that_the_words_name(line: str, periods: list[str]) -> None:
+    assert [name for name, _ in means(line)] == [f"{period} {side}" for period in periods for side in ("systolic", "diastolic")]
+
+
+@pytest.mark.parametrize("line", ["Clinic BP 158/96", "BP 158/96 mmHg", "7-day average, last clinic BP 158/96"])
+def test_a_single_pressure_is_no_mean(line: str) -> None:
+    assert means(line) == [("Systolic blood pressure", "158"), ("Diastolic blood pressure", "96")]
+
+
+def test_a_pressure_at_home_or_at_night_without_a_mean_is_a_single_one() -> None:
+    found = [reading.name for reading in readings("BP at home last night 150/90 mmHg")]
+    assert found == ["Systolic blood pressure", "Diastolic blood pressure"]
+
+
+@pytest.mark.parametrize(
+    "line", ["QT/QTc 410/460 ms", "QT / QTc  410 / 460 ms", "QT/QTc: 410/460", "QT/QTcBaz 410/460 ms", "QT/QTc(F) 410/460 ms"]
+)
+def test_a_pair_of_intervals_gives_each_its_own_value(line: str) -> None:
+    assert [(reading.name[:3], reading.written) for reading in readings(line, "ECG")] == [("QT", "410"), ("QTc", "460")]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Name: Alex Citizen   DOB: 02/03/1954   Sex: M   MRN: 123456",
+        "CITIZEN, Alex  DOB 02/03/1954 M  MRN: 123456",
+        "Patient: CITIZEN, Alex; Date of birth: 02/03/1954 (72 y, male); UR: 123456",
+    ],
+)
+def test_a_header_in_one_line_tells_the_person(line: str) -> None:
+    (report,) = read_report(f"Blood tests\n{line}\nPotassium 4.1 mmol/L (3.5-5.2)\n".encode(), "a.txt")
+    person = report.patient
+    assert (person.family.upper(), person.given, person.birth_date) == ("CITIZEN", "Alex", date(1954, 3, 2))
+    assert (person.sex, person.identifiers) == ("male", {"mrn": "123456"})
+    assert [finding.value for finding in report.findings if finding.value is not None] == [4.1]
+
+
+def test_words_with_a_colon_in_a_sentence_are_no_header() -> None:
+    (report,) = read_report(b"Comment: advised patient: anxious today, device: calibrated. Potassium 4.1 mmol/L\n", "a.txt")
+    assert "anxious" in report.findings[-1].text or any("anxious" in finding.text for finding in report.findings)
+    assert report.patient.family == ""
+
+
+def test_a_table_of_bare_numbers_is_no_ecg_record() -> None:
+    with pytest.raises(ReportError, match="no format that is known"):
+        read_report(b"12 5 7.5 100\n13 5 7.6 101\n", "numbers.txt")

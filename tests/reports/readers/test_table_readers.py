@@ -149,3 +149,23 @@ def test_real_exports_have_the_readings_that_their_reference_counts() -> None:
         assert glucose.unit == unit
         assert glucose.values.size > 1300
         assert not np.isnan(glucose.values).any()
+
+
+@pytest.mark.parametrize("header", ["Period,Systolic,Diastolic,HR", "Time,Systolic,Diastolic,HR"])
+def test_a_summary_of_means_says_of_which_period_each_is(header: str) -> None:
+    report = one(f"{header}\n24 h,128,78,70\nDay,134,82,72\nNight,118,66,60\n".encode())
+    found = {finding.name: finding.value for finding in report.findings if "mean" in finding.name}
+    assert found == {
+        "24-hour mean systolic": 128,
+        "24-hour mean diastolic": 78,
+        "Day mean systolic": 134,
+        "Day mean diastolic": 82,
+        "Night mean systolic": 118,
+        "Night mean diastolic": 66,
+    }
+    assert not report.signals and not report.problems
+
+
+def test_a_heading_in_a_text_is_no_table() -> None:
+    (report,) = read_report(b"ABPM summary\n        Systolic  Diastolic\n24 h     128       78\n", "a.txt")
+    assert report.format == "text" and "128" in report.findings[-1].text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
+from bedside.corpus.conversation import Role
+from bedside.corpus.sources.records import Record
 from bedside.corpus.units import conversion, unit_key
 
 
@@ -111,19 +113,16 @@ def by_statement(words: str) -> tuple[str, Output] | str:
     return (found.id, found) if found else "no_template"
 
 
-def reading_line(line: str) -> Iterator[tuple[str, str, str, int, int]]:
-    """Readings of a line such as `HR 44 /min; QTc 492 ms`: name, value, unit, and their place in the line."""
-    for match in _line_pattern().finditer(line):
-        yield match["name"], match["value"], (match["unit"] or "").strip(), match.start(), match.end()
-
-
-def columns(header: list[str]) -> dict[str, int]:
-    """Which column of a CSV header holds what, by `measures.yaml`."""
-    places = {name.strip().lower(): place for place, name in reversed(list(enumerate(header)))}
-    known: Mapping[str, list[str]] = _file("measures.yaml")["columns"]
-    return {
-        held: next(places[name] for name in names if name in places) for held, names in known.items() if not places.keys().isdisjoint(names)
-    }
+def library_records(*, each: int, seed: int) -> Iterator[Record]:
+    """Pairs from the library alone: `each` invented readings for every template that has a threshold, one for every statement."""
+    draw = random.Random(seed)
+    for template in templates():
+        for number in range(1, 1 + (each if template.measure else 1)):
+            verbatim = example(template, draw)
+            asked = question(draw.choice(("entry", "section", "question")), verbatim)
+            labels = {"pair": "template", "template": template.id, "device": template.device}
+            messages: tuple[tuple[Role, str], ...] = (("user", asked), ("assistant", template.written(verbatim)))
+            yield Record(messages, f"templates.yaml:{template.id}:{number}", f"template:{template.id}", labels)
 
 
 def example(template: Template, draw: random.Random) -> str:
@@ -159,13 +158,3 @@ def _index() -> tuple[dict[str, str], dict[str, str]]:
     by_code = {code: name for name, measure in measures().items() for code in measure.codes}
     by_name = {said.lower(): name for name, measure in measures().items() for said in (*measure.names, measure.log)}
     return by_code, by_name
-
-
-@cache
-def _line_pattern() -> re.Pattern[str]:
-    _, by_name = _index()
-    names = "|".join(re.escape(name) for name in sorted(by_name, key=len, reverse=True))
-    return re.compile(
-        rf"(?<!\w)(?P<name>{names})\s*[:= ]\s*(?P<value>[<>]?-?\d{{1,5}}(?:\.\d+)?)(?P<unit>\s?(?:10\^9/L|[%/a-zµ°\[][^\s;,()]*)(?: predicted)?)?",
-        re.IGNORECASE,
-    )

@@ -108,7 +108,7 @@ class Desk:
             log.warning("call %s: %s", self.call, error)
 
     def _identify(self, claim: Claim) -> Person | None:
-        found = self.patients.identify(claim, self.call).patient
+        found = self.patients.identify(claim, self.call, self.caller).patient
         return Person(found.id, f"{found.given} {found.family}") if found else None
 
     def _confirm(self, patient: str, appointment: Appointment, change: str) -> Message | None:

@@ -47,10 +47,11 @@ class Do:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back to an `Ask`: words, or a key."""
+    """What came back to an `Ask`: words, with the recogniser's confidence (1 for typed ones), or a key; for a number, all its keys."""
 
     text: str
     key: str = ""
+    confidence: float = 1.0
 
 
 Step = Tell | Ask | Do

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from bedside.phone.call.actions import Request
 
-ListenKind = Literal["open", "yes_no", "choice", "name", "birth", "number", "day", "words"]
-"""What an answer will be about, for end of turn and speech recognition: names and numbers are said with longer pauses."""
+ListenKind = Literal["open", "yes_no", "choice", "name", "birth", "number", "keys", "day", "words"]
+"""What an answer will be about, for end of turn and speech recognition: names and numbers are said with longer pauses, and `keys` follow
+one another faster than that."""
 Part = Literal["understanding", "diary", "hearing", "voice"]
 """A part that can fail in the middle of a call: the model, the practice's systems, speech recognition, speech synthesis."""
 

@@ -49,7 +49,7 @@ class Line:
         self._queue: list[Wish] = []
         self._question: Ask | None = None
         self._heard = Heard("")
-        self._spoken_over = ""
+        self._spoken_over = self._keyed = ""
         self._reason = "the caller asked for a person"
         self._to: list[str] = []
         self._turns = self._quiet = self._noises = self._misheard = 0
@@ -64,7 +64,7 @@ class Line:
         self._out.append(said)
 
     def _ask(self, question: Ask, state: State = State.ASKING) -> None:
-        self._question = question
+        self._question, self._keyed = question, ""
         self._say(question.prompt, **question.slots)
         self.state = state
         self._out.append(Listen(question.kind))

@@ -59,6 +59,7 @@ from bedside.phone.call.turns import (
 )
 from bedside.phone.call.watch import PLAIN, Alarm, first_aid, same_day_intent, watch
 from bedside.phone.words.answers import nothing_more
+from bedside.phone.words.digits import whole_number
 
 SILENCE = 3.0
 """Seconds after which a silent caller is asked again (project source book 5.3)."""
@@ -94,7 +95,7 @@ class Call(Leaving):
             self._start_recording(event)
         elif isinstance(event, Heard) and self._alarmed(event):
             self._same_utterance = not event.final
-        elif isinstance(event, Pressed) and event.key == "0" and self.state in _TALKING:
+        elif isinstance(event, Pressed) and event.key == "0" and self.state in _TALKING and not self._keys_a_number:
             self._person("the caller pressed 0")
         elif isinstance(event, Heard) and event.final and self._aside(event):
             self._quiet = 0
@@ -326,11 +327,11 @@ class Call(Leaving):
             return
         self._quiet = 0
         self._heard = heard
-        if self._alarm is not None and self._interposed(self._alarm):
+        if (self._alarm is not None and self._interposed(self._alarm)) or self._keyed:
             return
         question = self._question
         unsure = heard.confidence < LEAST_CONFIDENCE and question is not None and question.kind in ("yes_no", "choice")
-        self._advance(Answer("" if unsure else heard.text))
+        self._advance(Answer("" if unsure else heard.text, confidence=heard.confidence))
 
     def _interposed(self, alarm: Alarm) -> bool:
         """A symptom told in the middle of a script comes first; what was being done is taken up again after it, from its beginning."""
@@ -351,8 +352,31 @@ class Call(Leaving):
         self._quiet = 0
         if event.key == "*" and self._question is not None:
             self._ask(self._question)
+        elif self._keys_a_number:
+            self._gather(event.key)
         else:
             self._advance(Answer("", event.key))
+
+    @property
+    def _keys_a_number(self) -> bool:
+        """Whether keys are the digits of a number that was asked for."""
+        return self.state is State.ASKING and self._question is not None and self._question.kind == "number"
+
+    def _gather(self, key: str) -> None:
+        """Take digits until the number is whole, the hash key, or a pause."""
+        if not self._keyed:
+            self._out.append(Listen("keys"))
+        self._keyed += key.strip("#")
+        if key == "#" or whole_number(self._keyed):
+            self._keys_over()
+
+    def _keys_over(self) -> None:
+        """Take the digits for the answer; a 0 by itself is a person, as it is everywhere."""
+        keys, self._keyed = self._keyed, ""
+        if keys == "0":
+            self._person("the caller pressed 0")
+        else:
+            self._advance(Answer("", keys))
 
     def _wait(self) -> None:
         self._quiet = 0
@@ -384,6 +408,9 @@ class Call(Leaving):
 
     def _silent(self, event: Silence) -> None:
         if event.seconds < SILENCE:
+            return
+        if self._keyed:
+            self._keys_over()
             return
         self._quiet += 1
         self._note("turn.decided", because=f"silence, {self._quiet}")

@@ -2,7 +2,7 @@
 
 can i get in with doctor nguyen on thursday     something said
 /partial i've got chest                         something half said
-/5                                              a key
+/5  /0491570006#                                a key, or several
 (an empty line)                                 three seconds of silence
 /noise   /hangup                                what else happens on a line
 """
@@ -10,9 +10,10 @@ can i get in with doctor nguyen on thursday     something said
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -46,7 +47,11 @@ from bedside.phone.call.watch import prepare
 
 log = logging.getLogger(__name__)
 
-Stage = Literal["hearing", "safety", "understanding", "action"]
+_KEYS = re.compile(r"/([0-9*#]+)")
+
+Stage = Literal["hearing", "safety", "understanding", "action", "first_audio"]
+Write = Callable[[str, Mapping[str, Any]], object]
+"""Takes an event of the audit log with its facts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,8 @@ class Entry:
         who: `caller`, `line`, or `note` for what is neither said nor heard.
         what: the prompt's id, the kind of event, or the note's name.
         text: what was said, heard or noted.
-        ms: for an event of the caller, milliseconds that each stage took until the line had its answer.
+        ms: for an event of the caller, milliseconds that each stage took until the line had its answer; by voice also `first_audio`, from
+            the end of the caller's words to the first sound of that answer.
     """
 
     who: Literal["caller", "line", "note"]
@@ -133,7 +139,15 @@ class Driver:
 
 
 def text_call(
-    setting: Setting, desk: Desk, lines: Iterable[str], write: Callable[[str], None], *, answered: bool = True, release: str = ""
+    setting: Setting,
+    desk: Desk,
+    lines: Iterable[str],
+    write: Callable[[str], None],
+    *,
+    answered: bool = True,
+    release: str = "",
+    audit: Write = lambda event, facts: None,
+    transcript: Transcript | None = None,
 ) -> Transcript:
     """Hold a conversation, and hang up when the lines are over.
 
@@ -144,24 +158,33 @@ def text_call(
         write: gets each line of the conversation.
         answered: whether somebody takes transferred calls.
         release: hash of the model's release, for the log.
+        audit: gets what the audit log is to keep.
+        transcript: grows as the call goes on, so that the lines can answer it; a new one by default.
     """
     prepare(setting.practice, setting.today)
-    driver, transcript = Driver(Call(setting, release), desk), Transcript()
+    driver, transcript = Driver(Call(setting, release), desk), transcript or Transcript()
+    audit("call.started", {"transport": "text", "admitted": True})
     try:
-        _turn(driver, transcript, write, Connected(setting.caller), "", answered)
-        for line in lines:
+        for line, event in _events(setting, lines):
             if driver.call.state in (State.ENDED, State.MESSAGE):
                 break
-            _turn(driver, transcript, write, event_of(line), line, answered)
-        if driver.call.state not in (State.ENDED, State.MESSAGE):
-            _turn(driver, transcript, write, HungUp(), "/hangup", answered)
+            _turn(driver, transcript, write, audit, event, line, answered)
     finally:
         desk.close()
     return transcript
 
 
+def _events(setting: Setting, lines: Iterable[str]) -> Iterator[tuple[str, Event]]:
+    """A whole call: the lines with what they stand for, between its beginning and the caller's hanging up."""
+    yield "", Connected(setting.caller)
+    for line in lines:
+        keys = _KEYS.fullmatch(line.strip())
+        yield from ((line, Pressed(key)) for key in keys[1]) if keys else ((line, event_of(line)),)
+    yield "/hangup", HungUp()
+
+
 def event_of(line: str) -> Event:
-    """What a line of a conversation stands for."""
+    """What a line of a conversation stands for; of several keys the first."""
     said = line.strip()
     command, _, rest = said.removeprefix("/").partition(" ")
     if not said:
@@ -175,10 +198,14 @@ def event_of(line: str) -> Event:
     return HungUp() if command == "hangup" else Pressed(command[:1])
 
 
-def _turn(driver: Driver, transcript: Transcript, write: Callable[[str], None], event: Event, line: str, answered: bool) -> None:
+def _turn(
+    driver: Driver, transcript: Transcript, write: Callable[[str], None], audit: Write, event: Event, line: str, answered: bool
+) -> None:
     driver.ms = {}
     place = len(transcript.entries)
     for action in _with_transfers(driver, event, answered):
+        if isinstance(action, Note):
+            audit(action.event, action.facts)
         entry = _entry(action)
         if entry is not None:
             transcript.entries.append(entry)

@@ -15,6 +15,7 @@ from bedside.knowledge.protocol import Protocol
 from bedside.phone.practice import Practice
 from bedside.phone.words.answers import yes_no
 from bedside.phone.words.dates import days
+from bedside.phone.words.plain import plain
 from bedside.safety.medicines import recognise
 from bedside.safety.triage import HAPPENING_NOW, triage
 from bedside.safety.urgency import Fired, decide
@@ -57,7 +58,9 @@ def watch(text: str, day: dt.date, protocol: Protocol) -> Alarm:
     if found.red_flags:
         place = decide([Fired(flag.id, flag.disposition) for flag in found.red_flags], overlay=protocol, day=day).disposition
     evidence = tuple(dict.fromkeys(words for flag in found.red_flags for words in flag.evidence))
-    return Alarm(place, tuple(flag.id for flag in found.red_flags), evidence, HAPPENING_NOW in found.ask)
+    # A year said as two numbers ("born first of May nineteen forty seven") looks like forty degrees of some time ago; written out it does not.
+    ask_now = HAPPENING_NOW in found.ask and HAPPENING_NOW in triage(plain(text), day=day, protocol=protocol).ask
+    return Alarm(place, tuple(flag.id for flag in found.red_flags), evidence, ask_now)
 
 
 def prepare(practice: Practice, day: dt.date) -> None:

@@ -48,7 +48,7 @@ class Recording:
         self._written = 0
         self._file: BinaryIO | None = None
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._file = self._partial.open("wb", buffering=0)
         except OSError as error:
             self._fail(error)

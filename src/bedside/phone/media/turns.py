@@ -44,8 +44,8 @@ class TurnRules:
     still_speech: float = 0.35
 
 
-SPELLING = TurnRules(end_ms=1400, finished_ms=900, unfinished_ms=2500, patience_ms=6000)
-"""For numbers, names being spelled and cards being fetched: people stop between groups."""
+SPELLING = TurnRules(end_ms=1400, finished_ms=400, unfinished_ms=2500, patience_ms=6000)
+"""For numbers, names being spelled and cards being fetched: people stop between groups, and nobody after the last one."""
 
 
 class LevelGate:

@@ -2,7 +2,10 @@
 
 The embedded recogniser is Whisper base by faster-whisper (Radford et al. 2022, arXiv:2212.04356) in processes of its own: it must not keep
 the media clock waiting, and its fall must not be the line's. Whisper reads 30 seconds whatever was said; here it reads the turn and little
-more, which is three times as fast on telephone turns. No prompt is given to it: prompted with a practice's names it hears them in silence.
+more, which is three times as fast on telephone turns.
+
+Whisper goes on in the manner of the words that it is told came before a turn. Where a number or a date is expected those are an example of
+one, so that it writes digits (`expected.yaml`). It gets no names: prompted with a practice's names it hears them in silence and in others.
 """
 
 from __future__ import annotations
@@ -14,14 +17,18 @@ import multiprocessing
 import os
 import re
 import wave
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
 import numpy as np
+import yaml
 
 from bedside.errors import BedsideError
 from bedside.phone.leg import RATE
@@ -33,6 +40,8 @@ _LEAST_FRAMES = 10 * _FRAMES_A_SECOND
 """Shorter windows make Whisper repeat itself."""
 _LONGEST_SECONDS = 28.0
 _BEAMS = 5
+_MUCH = 5
+"""Digits; fewer may well have been said."""
 _TOKENS_A_SECOND, _TOKENS_MORE = 10, 12
 _REPEATED = re.compile(r"\b((?:[\w']+\W+){0,7}?[\w']+)(?:\W+\1\b){2,}", re.IGNORECASE)
 
@@ -60,8 +69,11 @@ class Recognised:
 class Recogniser(Protocol):
     """Turns a caller's turn into text."""
 
-    async def recognise(self, pcm: bytes) -> Recognised:
+    async def recognise(self, pcm: bytes, before: str = "") -> Recognised:
         """Text of one turn: 8 kHz, 16-bit.
+
+        Args:
+            before: words in whose manner the turn goes on; of `expected`.
 
         Raises:
             SpeechError: the engine has fallen or does not answer.
@@ -70,6 +82,11 @@ class Recogniser(Protocol):
 
     async def close(self) -> None:
         """Free what it holds."""
+        ...
+
+    @property
+    def pids(self) -> Sequence[int]:
+        """Ids of its processes on this machine."""
         ...
 
 
@@ -93,16 +110,21 @@ class EmbeddedWhisper:
     def _start(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(self._workers, multiprocessing.get_context("spawn"), _load_worker, (self._files,))
 
+    @property
+    def pids(self) -> Sequence[int]:
+        """See `Recogniser.pids`."""
+        return list(self._pool._processes or ())
+
     async def warm(self) -> None:
         """Load every worker's model, so that the first caller does not wait for it."""
         silence = bytes(2 * RATE)
         await asyncio.gather(*(self.recognise(silence) for _ in range(self._workers)))
 
-    async def recognise(self, pcm: bytes) -> Recognised:
+    async def recognise(self, pcm: bytes, before: str = "") -> Recognised:
         """See `Recogniser.recognise`. A fallen worker ends this turn with an error; the next turn finds new workers."""
         pool = self._pool
         try:
-            text, confidence = await asyncio.get_running_loop().run_in_executor(pool, _transcribe, pcm)
+            text, confidence = await asyncio.get_running_loop().run_in_executor(pool, _transcribe, pcm, before)
         except BrokenProcessPool as error:
             if self._pool is pool:
                 pool.shutdown(wait=False)
@@ -115,7 +137,13 @@ class EmbeddedWhisper:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-class ServedRecogniser:
+class _Elsewhere:
+    """A recogniser with no process of its own here."""
+
+    pids: Sequence[int] = ()
+
+
+class ServedRecogniser(_Elsewhere):
     """Any server with OpenAI's `/audio/transcriptions` (https://platform.openai.com/docs/api-reference/audio), such as vLLM or speaches.
 
     Args:
@@ -130,9 +158,9 @@ class ServedRecogniser:
         self._client = httpx.AsyncClient(base_url=url.rstrip("/") + "/", headers=headers, timeout=timeout)
         self._model = model
 
-    async def recognise(self, pcm: bytes) -> Recognised:
+    async def recognise(self, pcm: bytes, before: str = "") -> Recognised:
         """See `Recogniser.recognise`."""
-        data = {"model": self._model, "language": "en", "response_format": "verbose_json", "temperature": "0"}
+        data = {"model": self._model, "language": "en", "response_format": "verbose_json", "temperature": "0", "prompt": before}
         try:
             answer = await self._client.post("audio/transcriptions", data=data, files={"file": ("turn.wav", as_wav(pcm), "audio/wav")})
             answer.raise_for_status()
@@ -151,7 +179,7 @@ class ServedRecogniser:
         await self._client.aclose()
 
 
-class RivaRecogniser:
+class RivaRecogniser(_Elsewhere):
     """NVIDIA Riva or a speech NIM by gRPC (https://docs.nvidia.com/deeplearning/riva).
 
     Args:
@@ -179,8 +207,8 @@ class RivaRecogniser:
         riva.add_word_boosting_to_config(self._config, list(words), boost)
         self._timeout = timeout
 
-    async def recognise(self, pcm: bytes) -> Recognised:
-        """See `Recogniser.recognise`."""
+    async def recognise(self, pcm: bytes, before: str = "") -> Recognised:
+        """See `Recogniser.recognise`; Riva takes no words that stand before."""
         try:
             call = asyncio.to_thread(self._service.offline_recognize, pcm, self._config)
             answer = await asyncio.wait_for(call, self._timeout)
@@ -192,6 +220,23 @@ class RivaRecogniser:
 
     async def close(self) -> None:
         """Nothing to free: the channel closes with the object."""
+
+
+@cache
+def _expected() -> dict[str, str]:
+    words: dict[str, str] = yaml.safe_load(files(__package__).joinpath("expected.yaml").read_text(encoding="utf-8"))
+    return words
+
+
+def expected(kind: str) -> str:
+    """What the recogniser is told stands before an answer of that kind (a `ListenKind`); "" for most."""
+    return _expected().get(kind, "")
+
+
+def echoes(text: str, before: str) -> bool:
+    """Whether a text is a number or date out of the words that the recogniser was told stand before: how Whisper fails on noise."""
+    said, told = (re.sub(r"\W", "", words.lower()) for words in (text, before))
+    return sum(map(str.isdigit, said)) >= _MUCH and said in told
 
 
 def without_repeats(text: str) -> str:
@@ -219,7 +264,6 @@ _worker: Any = None
 class _Worker:
     model: Any
     tokenizer: Any
-    prompt: list[int]
     suppressed: list[int]
 
 
@@ -239,18 +283,20 @@ def _load_worker(files: list[str]) -> None:
     _worker = _Worker(
         model,
         tokenizer,
-        model.get_prompt(tokenizer, [], without_timestamps=True),
         list(get_suppressed_tokens(tokenizer, [-1])),
     )
 
 
-def _transcribe(pcm: bytes) -> tuple[str, float]:
+def _transcribe(pcm: bytes, before: str) -> tuple[str, float]:
     longest = int(_LONGEST_SECONDS * RATE) * 2
-    parts = [_transcribe_part(pcm[start : start + longest]) for start in range(0, max(len(pcm), 1), longest)]
-    return " ".join(text for text, _ in parts if text), min(confidence for _, confidence in parts)
+    told = _worker.tokenizer.encode(f" {before}") if before else []
+    prompt = _worker.model.get_prompt(_worker.tokenizer, told, without_timestamps=True)
+    parts = [_transcribe_part(pcm[start : start + longest], prompt) for start in range(0, max(len(pcm), 1), longest)]
+    text = " ".join(text for text, _ in parts if text)
+    return ("", 0.0) if echoes(text, before) else (text, min(confidence for _, confidence in parts))
 
 
-def _transcribe_part(pcm: bytes) -> tuple[str, float]:
+def _transcribe_part(pcm: bytes, prompt: list[int]) -> tuple[str, float]:
     import soxr
 
     samples = np.frombuffer(pcm[: len(pcm) // 2 * 2], dtype="<i2").astype(np.float32) / 32768
@@ -264,9 +310,9 @@ def _transcribe_part(pcm: bytes) -> tuple[str, float]:
     padded[:, : features.shape[-1]] = features
     result = _worker.model.model.generate(
         _worker.model.encode(padded),
-        [_worker.prompt],
+        [prompt],
         beam_size=_BEAMS,
-        max_length=len(_worker.prompt) + int(seconds * _TOKENS_A_SECOND) + _TOKENS_MORE,
+        max_length=len(prompt) + int(seconds * _TOKENS_A_SECOND) + _TOKENS_MORE,
         return_scores=True,
         suppress_blank=True,
         suppress_tokens=_worker.suppressed,

@@ -15,9 +15,10 @@ import multiprocessing
 import re
 import shutil
 import wave
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -50,6 +51,11 @@ class Voice(Protocol):
     name: str
     """Says engine, voice and version: sound made by another must not be taken from the cache."""
 
+    @property
+    def pids(self) -> Sequence[int]:
+        """Ids of the processes that stay alive between sentences."""
+        ...
+
     async def speak(self, text: str) -> bytes:
         """8 kHz, 16-bit samples of `text`.
 
@@ -63,6 +69,7 @@ class Espeak:
     """The program espeak-ng, as a process for each clause."""
 
     name = "espeak-ng/en-gb/165"
+    pids: Sequence[int] = ()
 
     def __init__(self) -> None:
         if shutil.which("espeak-ng") is None:
@@ -77,41 +84,79 @@ class Espeak:
         return _telephone(samples.astype(np.float32) / np.float32(32768), rate)
 
 
-class Kokoro:
-    """Kokoro-82M by ONNX, in a process of its own; phonemes come from espeak-ng.
+class _KokoroProcess:
+    """The process that makes Kokoro's sound, for one voice or several."""
 
-    Args:
-        voice: one of `weights.KOKORO_VOICES`.
-        threads: of the process.
+    def __init__(self, threads: int) -> None:
+        from bedside.phone.speech.weights import KOKORO, KOKORO_SYMBOLS
 
-    Raises:
-        BaseModelError: the weights have not been fetched.
-        SpeechError: espeak-ng is not installed.
-    """
-
-    def __init__(self, voice: str = "bf_emma", threads: int = 1) -> None:
-        from bedside.phone.speech.weights import KOKORO, KOKORO_SYMBOLS, kokoro_voice
-
-        Espeak()
-        self.name = f"kokoro-v1.0-int8/{voice}"
-        self._files = [str(cached_asset(asset)) for asset in (KOKORO, KOKORO_SYMBOLS, kokoro_voice(voice))]
+        self._files = [str(cached_asset(asset)) for asset in (KOKORO, KOKORO_SYMBOLS)]
         self._threads = threads
         self._pool = self._start()
 
     def _start(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _load_kokoro, (self._files, self._threads))
 
-    async def speak(self, text: str) -> bytes:
-        """See `Voice.speak`."""
-        phonemes = await self._phonemes(text)
+    @property
+    def pids(self) -> list[int]:
+        """Ids of the system's process, none before the first sentence."""
+        return list(self._pool._processes or ())
+
+    async def make(self, phonemes: str, style: str, speed: float) -> NDArray[np.float32]:
+        """Sound of IPA by the style vectors of a file."""
         pool = self._pool
         try:
-            sound = await asyncio.get_running_loop().run_in_executor(pool, _synthesise, phonemes)
+            return await asyncio.get_running_loop().run_in_executor(pool, _synthesise, phonemes, style, speed)
         except BrokenProcessPool as error:
             if self._pool is pool:
                 pool.shutdown(wait=False)
                 self._pool = self._start()
             raise SpeechError("the voice's process has fallen", "It is started again for the next sentence") from error
+
+    def close(self) -> None:
+        """End it."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class Kokoro:
+    """Kokoro-82M by ONNX, in a process of its own; phonemes come from espeak-ng.
+
+    Args:
+        voice: one of `weights.KOKORO_VOICES`.
+        threads: of the process.
+        speed: 1 as the voice was made, 1.3 fast, 0.8 slow.
+        accent: changes of IPA, in order, as pairs of a regular expression and what stands in its place.
+        beside: another voice, whose process this one shares.
+
+    Raises:
+        BaseModelError: the weights have not been fetched.
+        SpeechError: espeak-ng is not installed.
+    """
+
+    def __init__(
+        self,
+        voice: str = "bf_emma",
+        threads: int = 1,
+        speed: float = 1.0,
+        accent: Sequence[tuple[str, str]] = (),
+        beside: Kokoro | None = None,
+    ) -> None:
+        from bedside.phone.speech.weights import kokoro_voice
+
+        Espeak()
+        self.name = "/".join(map(str, ("kokoro-v1.0-int8", voice, *((speed, *accent) if speed != 1 or accent else ()))))
+        self._speed, self._accent = speed, accent
+        self._style = str(cached_asset(kokoro_voice(voice)))
+        self.process: _KokoroProcess = beside.process if beside else _KokoroProcess(threads)
+
+    @property
+    def pids(self) -> Sequence[int]:
+        """See `Voice.pids`."""
+        return self.process.pids
+
+    async def speak(self, text: str) -> bytes:
+        """See `Voice.speak`."""
+        sound = await self.process.make(await self._phonemes(text), self._style, self._speed)
         return _telephone(sound, _KOKORO_RATE)
 
     async def _phonemes(self, text: str) -> str:
@@ -121,13 +166,16 @@ class Kokoro:
             if number % 2:
                 parts.append(part[0] + " ")
             elif part.strip():
-                ipa = (await _espeak("-q", "--ipa=3", "-v", "en-gb", text=part.strip())).decode("utf-8")
-                parts.append(" ".join(_LANGUAGE_SWITCH.sub("", ipa).split()).translate(_SYMBOLS))
-        return "".join(parts).strip()
+                said = (await _espeak("-q", "--ipa=3", "-v", "en-gb", text=part.strip())).decode("utf-8")
+                parts.append(" ".join(_LANGUAGE_SWITCH.sub("", said).split()).translate(_SYMBOLS))
+        ipa = "".join(parts).strip()
+        for sound, instead in self._accent:
+            ipa = re.sub(sound, instead, ipa)
+        return ipa
 
     async def close(self) -> None:
-        """End the process."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """End the process, for all voices that share it."""
+        self.process.close()
 
 
 class Prompts:
@@ -221,30 +269,34 @@ def _telephone(samples: NDArray[np.float32], rate: int) -> bytes:
 
 _session: Any = None
 _symbols: dict[str, int] = {}
-_style: NDArray[np.float32] = np.zeros((0, 256), dtype=np.float32)
 
 
 def _load_kokoro(files: list[str], threads: int) -> None:
-    global _session, _symbols, _style
+    global _session, _symbols
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    model, symbols, voice = files
+    model, symbols = files
     _session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     _symbols = json.loads(Path(symbols).read_text(encoding="utf-8"))["vocab"]
-    _style = np.fromfile(voice, dtype="<f4").reshape(-1, 256)
 
 
-def _synthesise(phonemes: str) -> NDArray[np.float32]:
+@cache
+def _style_vectors(file: str) -> NDArray[np.float32]:
+    return np.fromfile(file, dtype="<f4").reshape(-1, 256)
+
+
+def _synthesise(phonemes: str, style: str, speed: float) -> NDArray[np.float32]:
     tokens = [_symbols[symbol] for symbol in phonemes if symbol in _symbols]
+    vectors = _style_vectors(style)
     parts = []
     for start in range(0, len(tokens), _LONGEST_SYMBOLS):
         part = tokens[start : start + _LONGEST_SYMBOLS]
         inputs = {
             "tokens": np.array([[0, *part, 0]], dtype=np.int64),
-            "style": _style[min(len(part), len(_style)) - 1][None],
-            "speed": np.array([1.0], dtype=np.float32),
+            "style": vectors[min(len(part), len(vectors)) - 1][None],
+            "speed": np.array([speed], dtype=np.float32),
         }
         parts.append(np.asarray(_session.run(None, inputs)[0], dtype=np.float32).ravel())
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)

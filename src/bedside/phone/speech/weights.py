@@ -52,10 +52,16 @@ KOKORO_SYMBOLS = Asset(
 )
 
 KOKORO_VOICES = {
+    "af_heart": "d583ccff3cdca2f7fae535cb998ac07e9fcb90f09737b9a41fa2734ec44a8f0b",
     "bf_emma": "669fe0647f9dd04fcab92f1439a40eeb4c8b4ab1f82e4996fe3d918ce4a63b73",
+    "bf_isabella": "3754352c4aaa46d17f27654ab7518d65b62ad6163a0f55a5f4330c2da2c4e94f",
     "bm_george": "c4b235a4c1f2cd3b939fed08b899ce9385638b763f7b73a59616c4fc9bd6c9bc",
+    "bm_lewis": "b8f671cef828c30e66fdf0b0756a76bba58f6bb3398cbbf27058642acbcedb97",
+    "hf_alpha": "040be6a4425411cc01fda5fd06693c76bfa78572632852bc8cda9c99232ffb56",
+    "if_sara": "409b69248798fcdc2542330c76953d230710f19b057e59cb82fdc3c4cf71265c",
 }
-"""British English voices by name, the nearest there are to Australian ones, and their hashes."""
+"""Voices by name and their hashes. The line speaks with `bf_emma`, British English, the nearest there is to Australian; the others are those
+of simulated callers, two of them speakers of Hindi and Italian."""
 
 
 def kokoro_voice(name: str) -> Asset:

@@ -6,6 +6,8 @@ import wave
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+
 from bedside.errors import BedsideError
 from bedside.phone.leg import FRAME_BYTES, FRAME_MS, RATE, Audio
 from bedside.phone.media.paced_leg import PacedLeg
@@ -13,26 +15,34 @@ from bedside.phone.media.paced_leg import PacedLeg
 _ANSWER_TICKS = 600 // FRAME_MS
 """The caller begins so long after the line has fallen silent."""
 _SILENCE = bytes(FRAME_BYTES)
+_HIGHEST_RATE = 48_000
 
 
 def read_wav(path: Path, longest_s: int = 600) -> bytes:
-    """The samples of a WAV file of 8 kHz, one channel, 16 bits.
+    """The samples of a WAV file at 8 kHz, 16 bits; a file of a higher rate is resampled.
 
     Raises:
-        BedsideError: the file is missing, no such WAV, or longer than `longest_s`.
+        BedsideError: the file is missing, no WAV of one channel and 16 bits at 8 to 48 kHz, or longer than `longest_s`.
     """
-    wanted = "Give 8 kHz, one channel, 16 bits: `sox FILE -r 8000 -c 1 -b 16 OUT.wav`"
+    wanted = "Give one channel, 16 bits, 8 to 48 kHz: `sox FILE -r 8000 -c 1 -b 16 OUT.wav`"
     try:
         with wave.open(str(path)) as file:
-            form = (file.getframerate(), file.getnchannels(), file.getsampwidth())
-            if form != (RATE, 1, 2):
-                raise BedsideError(f"{str(path)!r} has {form[0]} Hz, {form[1]} channels and {8 * form[2]} bits", wanted)
-            if file.getnframes() > longest_s * RATE:
+            rate, channels, bits = file.getframerate(), file.getnchannels(), 8 * file.getsampwidth()
+            if not RATE <= rate <= _HIGHEST_RATE or (channels, bits) != (1, 16):
+                raise BedsideError(f"{str(path)!r} has {rate} Hz, {channels} channels and {bits} bits", wanted)
+            if file.getnframes() > longest_s * rate:
                 raise BedsideError(f"{str(path)!r} is longer than {longest_s} s", "Give a shorter file")
             pcm: bytes = file.readframes(file.getnframes())
-            return pcm
-    except (OSError, EOFError, wave.Error) as error:
-        raise BedsideError(f"{str(path)!r} cannot be read as WAV ({error})", wanted) from error
+    except (OSError, EOFError, wave.Error, RuntimeError) as error:  # the library's bare RuntimeError: a chunk longer than the file
+        raise BedsideError(f"{str(path)!r} cannot be read as WAV ({error or 'it is cut off'})", wanted) from error
+    return pcm if rate == RATE else _resampled(pcm, rate)
+
+
+def _resampled(pcm: bytes, rate: int) -> bytes:
+    import soxr
+
+    samples = np.frombuffer(pcm[: len(pcm) // 2 * 2], dtype="<i2")
+    return np.asarray(soxr.resample(samples, rate, RATE), dtype="<i2").tobytes()
 
 
 class WavLeg(PacedLeg):

@@ -10,8 +10,6 @@ from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
-from scipy.signal import butter, find_peaks, resample_poly, sosfiltfilt
 
 from bedside.reports.measure.leads import INDEPENDENT, Array, Recording
 
@@ -84,6 +82,8 @@ class Rhythm:
 
 def signals(recording: Recording) -> Signals:
     """Brings a recording to `RATE` without its drift and its noise above 40 Hz; gaps are bridged by straight lines."""
+    from scipy.signal import butter, resample_poly, sosfiltfilt
+
     values = np.stack([_bridged(row) for row in recording.values])
     if recording.rate != RATE:
         ratio = Fraction(RATE / recording.rate).limit_denominator(1000)
@@ -97,6 +97,8 @@ def signals(recording: Recording) -> Signals:
 
 def find_beats(found: Signals) -> Beats:
     """QRS complexes of a recording; none where no lead is alive."""
+    from scipy.signal import find_peaks
+
     none = np.array([], dtype=np.intp)
     if not found.used:
         return Beats(none, none.astype(bool), none.astype(bool))
@@ -145,6 +147,8 @@ def levelled(found: Signals, places: Places, flat: slice) -> Array:
         places: fiducial points of the beats.
         flat: where that stretch lies in a median beat.
     """
+    from scipy.interpolate import CubicSpline
+
     starts = [place - BEFORE + flat.start for place in places]
     spans = [(start, start + flat.stop - flat.start) for start in starts if start >= 0]
     if len(spans) < 4:

@@ -54,6 +54,8 @@ class Layout:
 def layout_of(grid: Grid) -> Layout | None:
     """The layout of a table; None where no row of its top names known columns."""
     for place, row in enumerate(grid.rows[: content("tables.yaml")["rows_before_header"]]):
+        if len(row.cells) < 2:  # a heading in a text, such as "Systolic   Diastolic"
+            continue
         titles = tuple(_column(place_, cell) for place_, cell in enumerate(row.cells))
         plain = {_plain(column.title): column for column in reversed(titles) if column.title}
         for entry in content("tables.yaml")["layouts"]:

@@ -37,9 +37,17 @@ _WORD_VALUE = re.compile(
     re.IGNORECASE,
 )
 _PAIRED = re.compile(
-    r"(?<![\w/])(?P<one>[A-Za-z]{2,5})/(?P<two>[A-Za-z]{2,5})\s?[:=]?\s{0,20}(?P<first>\d{1,4})\s?/\s?(?P<second>\d{1,4})(?![\d/])\s?(?P<unit>ms|bpm|mmHg)?",
+    r"(?<![\w/])(?P<one>[A-Za-z]{2,5})\s?/\s?(?P<two>[A-Za-z]{2,5})(?:\s?[-(]?\s?(?:B|F|Baz|Frid)[a-z]{0,8}\)?)?\s?[:=]?\s{0,20}"
+    r"(?P<first>\d{1,4})\s?/\s?(?P<second>\d{1,4})(?![\d/])\s?(?P<unit>ms|bpm|mmHg)?",
     re.IGNORECASE,
 )
+_MEAN = re.compile(r"\b(?:means?|averages?|avg|abpm?|ambulatory|24\s?-?h)", re.IGNORECASE)
+"""Without such a word, a pressure at home, by day or by night is a single reading."""
+_AMBULATORY_MEAN = re.compile(r"\b(?:abpm?|ambulatory)\b.{0,40}\b(?:mean|average|avg)\b", re.IGNORECASE)
+_BIRTH_AND_SEX = re.compile(
+    r"(?P<born>\S.*?\d{4}|\d{4}-\d\d-\d\d)[\s,(/]+(?:\d{1,3}\s?y\w*[\s,)/]*)?(?P<sex>male|female|m|f)\W*", re.IGNORECASE
+)
+_NAME_FIRST = re.compile(r"[A-Z][A-Za-z'’-]+,\s?[A-Z][A-Za-z'’ -]+")
 _LETTERS = re.compile(r"[A-Za-z]{2,}")
 _WORD = re.compile(r"[A-Za-z0-9+/%\-']*[A-Za-z][A-Za-z0-9+/%\-']*[.,]?|\([^()]{1,20}\)|\d{1,3}")
 _ROW_NAME = re.compile(r"[A-Za-z][^\t:=]{1,45}")
@@ -96,6 +104,11 @@ class _Text:
 
     def line(self, written: str, start: int) -> None:
         """Reads a line that stands at `start`; a blank one ends a paragraph."""
+        if headers := _headers_of(written):
+            self._end_paragraph()
+            for what, value in headers:
+                self._header(what, value, written.strip())
+            return
         found = _HEADING.fullmatch(written)
         told = header_of(found["label"]) if found and found["rest"] else None
         if not written.strip():
@@ -166,13 +179,12 @@ def readings(line: str, title: str = "") -> Iterator[Reading]:
     Args:
         title: of the report, for names that mean several things.
     """
-    yield from _pressures(line, title)
-    for pair in _PAIRED.finditer(line):
-        if analyte_of(pair["one"], "", title) and analyte_of(pair["two"], "", title):
-            for name, written in ((pair["one"], pair["first"]), (pair["two"], pair["second"])):
-                yield Reading(name, written, pair["unit"] or "", "", "", pair.start(), pair.end())
+    paired = [*_pressures(line, title), *_pairs(line, title)]
+    yield from paired
     done = 0
     for value in _value_pattern().finditer(line):
+        if any(one.start <= value.start() < one.end for one in paired):
+            continue
         before = line[done : value.start()]
         known, offset = _known_name(before, title)
         if known:
@@ -195,15 +207,52 @@ def _row_name(before: str) -> str:
     return name.strip() if parted and _ROW_NAME.fullmatch(name.strip()) else ""
 
 
+def _pairs(line: str, title: str) -> Iterator[Reading]:
+    """Two readings for each pair such as `QT/QTc 410/460 ms`."""
+    for pair in _PAIRED.finditer(line):
+        if analyte_of(pair["one"], "", title) and analyte_of(pair["two"], "", title):
+            for name, written in ((pair["one"], pair["first"]), (pair["two"], pair["second"])):
+                yield Reading(name, written, pair["unit"] or "", "", "", pair.start(), pair.end())
+
+
 def _pressures(line: str, title: str) -> Iterator[Reading]:
     """Two readings for each `158/96 mmHg` whose unit, title or words before it tell that it is a blood pressure."""
-    for found in _PRESSURE.finditer(line):
-        before = f"{title} {line[max(0, found.start() - 40) : found.start()]}"
-        if (found["unit"] or _PRESSURE_NAME.search(before)) and int(found["systolic"]) > int(found["diastolic"]):
-            for side in ("systolic", "diastolic"):
-                yield Reading(
-                    f"{side.capitalize()} blood pressure", found[side], found["unit"] or "mmHg", "", "", found.start(), found.end()
-                )
+    found = []
+    for one in _PRESSURE.finditer(line):
+        before = f"{title} {line[max(0, one.start() - 40) : one.start()]}"
+        if (one["unit"] or _PRESSURE_NAME.search(before)) and int(one["systolic"]) > int(one["diastolic"]):
+            found.append(one)
+    for one, period in zip(found, _periods(line, title, found), strict=True):
+        for side in ("systolic", "diastolic"):
+            name = f"{period} {side}" if period else f"{side.capitalize()} blood pressure"
+            yield Reading(name, one[side], one["unit"] or "mmHg", "", "", one.start(), one.end())
+
+
+def _periods(line: str, title: str, pressures: list[re.Match[str]]) -> list[str]:
+    """Of which period each pressure is the mean, by the words before it; "" for a single reading.
+
+    Several periods before as many pressures (`24h/day/night: 128/78, 134/82, 118/66`) are theirs in order; else the nearest word counts.
+    """
+    if not _MEAN.search(f"{title} {line}"):
+        return [""] * len(pressures)
+    periods: list[str] = []
+    waiting: list[str] = []
+    done = 0
+    for number, one in enumerate(pressures):
+        named = [period_of(word[0]) for word in _period_pattern().finditer(line, done, one.start())]
+        if named:
+            listed = len(named) == len(pressures) - number and not _period_pattern().search(line, one.end())
+            waiting = named if listed else named[-1:]
+        done = one.end()
+        ambulatory = "24-hour mean" if _AMBULATORY_MEAN.search(line[: one.start()]) else ""
+        periods.append(waiting.pop(0) if waiting else ambulatory)
+    return periods
+
+
+def period_of(word: str) -> str:
+    """Of which period a blood pressure with this word is the mean, such as `24-hour mean`; "" where the word tells none."""
+    plain = " ".join(word.lower().replace("-", " ").split())
+    return next((period for period, words in content("statements.yaml")["periods"].items() if plain in words), "")
 
 
 def _known_name(before: str, title: str) -> tuple[str, int]:
@@ -263,10 +312,45 @@ def header_of(label: str) -> str | None:
     return next((what for what, labels in content("statements.yaml")["headers"].items() if plain in labels), None)
 
 
+def _headers_of(line: str) -> list[tuple[str, str]]:
+    """What a line with several headers tells, such as `CITIZEN, Alex  DOB 02/03/1954 M  MRN: 12345`; nothing for any other line."""
+    labels = list(_label_pattern().finditer(line)) if len(line) <= _MAX_LINE else []
+    if len(labels) < 2:
+        return []
+    before = line[: labels[0].start()].strip(" \t,;|")
+    if before and not _NAME_FIRST.fullmatch(before):
+        return []
+    found = [("name", before)] if before else []
+    ends = [*(label.start() for label in labels[1:]), len(line)]
+    for label, end in zip(labels, ends, strict=True):
+        what, value = header_of(label["label"]) or "", line[label.end() : end].strip(" \t,;|")
+        if what == "birth_date" and (both := _BIRTH_AND_SEX.fullmatch(value)):
+            found += [("birth_date", both["born"].strip(" ,(")), ("sex", both["sex"])]
+        elif value:
+            found.append((what, value))
+    return found
+
+
 def _named_word(line: str) -> tuple[str, str] | None:
     """Name and words of a line such as `BGL HI` that gives an analyte a value in words; None for any other line."""
     found = _WORD_VALUE.fullmatch(line)
     return (found["name"], line.strip()) if found and analyte_of(found["name"]) else None
+
+
+@cache
+def _label_pattern() -> re.Pattern[str]:
+    """A header's label with its colon; some are told without one."""
+    known = content("statements.yaml")
+    labels = sorted((label for listed in known["headers"].values() for label in listed), key=len, reverse=True)
+    names, bare = ("|".join(re.escape(label) for label in group) for group in (labels, known["bare_labels"]))
+    return re.compile(rf"(?:(?<=\A)|(?<=[\s,;|]))(?P<label>(?:{names})(?=\s?[:=])|(?:{bare})(?=[\s:=]))\s?[:=]?\s*", re.IGNORECASE)
+
+
+@cache
+def _period_pattern() -> re.Pattern[str]:
+    words = [word for listed in content("statements.yaml")["periods"].values() for word in listed]
+    forms = sorted((re.escape(word).replace(r"\ ", r"[\s-]?") for word in words), key=len, reverse=True)
+    return re.compile(rf"(?<!\d)(?<!\d[\s-])\b(?:{'|'.join(forms)})\b", re.IGNORECASE)
 
 
 @cache

@@ -15,7 +15,15 @@ import numpy as np
 from bedside.reports.model import DiagnosticReport, Kind, Person, Sex, Signal
 from bedside.reports.readers.source import MAX_BYTES, Draft, ReportError, Source
 
-_HEADER = re.compile(rb"^(?:#[^\n]*\r?\n|[ \t]*\r?\n)*[A-Za-z0-9_./-]+[ \t]+\d{1,3}[ \t]+[\d.]+(?:[/(][^ \t\r\n]*)?[ \t]+\d+")
+_BETWEEN = rb"(?:#[^\n]*\r?\n|[ \t]*\r?\n)*"
+_HEADER = re.compile(
+    rb"^"
+    + _BETWEEN
+    + rb"[A-Za-z0-9_./-]+[ \t]+\d{1,3}[ \t]+[\d.]+(?:[/(][^ \t\r\n]*)?[ \t]+\d+[^\n]*\n"
+    # A table of bare numbers begins like a record line; the line of a signal begins with the name of a file.
+    + _BETWEEN
+    + rb"[^\s#]*[A-Za-z~][^\s]*[ \t]+\d{1,3}"
+)
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,120}")
 _MOST_FILES = 40
 _COMMENT = re.compile(r"\s*(age|sex|gender)\s*[:=]?\s*(\S+)", re.IGNORECASE)
@@ -52,7 +60,7 @@ def read_path(path: Path) -> list[DiagnosticReport]:
     """
     header = path.with_suffix(".hea")
     try:
-        text = header.read_bytes()[: 1024 * 1024].decode("utf-8", errors="replace")
+        text = _text(header)
     except OSError as error:
         raise ReportError(f"{header} cannot be read ({error.strerror})", _NEXT) from error
     _checked(header, text)
@@ -65,9 +73,29 @@ def read_path(path: Path) -> list[DiagnosticReport]:
     return [_report(record, header.name, text)]
 
 
+def signal_files(header: Path) -> tuple[Path, ...]:
+    """The signal files that a header names, beside it, whether they are there or not; none where it cannot be read."""
+    try:
+        lines = _lines(_text(header))
+    except OSError:
+        return ()
+    channels = lines[0].split()[1:2] if lines else []
+    names = dict.fromkeys(line.split()[0] for line in lines[1 : 1 + int(channels[0])]) if channels and channels[0].isdecimal() else {}
+    return tuple(header.parent / name for name in names if _SAFE.fullmatch(name))
+
+
+def _text(header: Path) -> str:
+    with header.open("rb") as file:
+        return file.read(1024 * 1024).decode("utf-8", errors="replace")
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+
+
 def _checked(header: Path, text: str) -> None:
     """Refuses what would make the library read elsewhere or reserve memory without end."""
-    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    lines = _lines(text)
     first = lines[0].split() if lines else []
     if len(first) < 4 or "/" in first[0] or not first[1].isdigit() or not first[3].isdigit() or not 1 <= int(first[1]) <= 64:
         raise ReportError(f"{header.name} begins with {' '.join(first)[:60]!r}; one record of known length is read", _NEXT)

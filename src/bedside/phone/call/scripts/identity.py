@@ -11,6 +11,8 @@ from dataclasses import replace
 
 from bedside.phone.call.actions import Identify, Person
 from bedside.phone.call.dialogue import Answer, Ask, Do, PersonNeededError, Script, Setting, Tell, Wish, ask
+from bedside.phone.call.events import ListenKind
+from bedside.phone.call.scripts.numbers import ask_number
 from bedside.phone.patients import Claim, Third
 from bedside.phone.words.births import birth_date
 from bedside.phone.words.digits import digit_runs, medicare_number, phone_number
@@ -18,7 +20,7 @@ from bedside.phone.words.letters import Name, person_name
 from bedside.phone.words.plain import plain
 
 _ATTEMPTS = 2
-_STREET = re.compile(r"\b\d{1,5}[a-z]?\s+[a-z' ]{3,40}")
+_STREET = re.compile(r"\b\d{1,5}[a-z]?\s+(?!(?:of|or|and|is|on|that|thanks)\b)[a-z' ]{3,40}")
 _ORDER: tuple[Third, ...] = ("mobile", "street", "postcode", "medicare")
 """What is asked for first: what people know by heart and speech recognition hears well."""
 
@@ -79,18 +81,13 @@ def _name(answer: Answer) -> Name | None:
 
 def _third(setting: Setting) -> Script[tuple[Third, str]]:
     allowed = [kind for kind in _ORDER if kind in setting.practice.identity.third]
-    return (
-        yield from ask(
-            f"identity.{allowed[0]}",
-            lambda answer: _read_third(answer.text, allowed),
-            again=f"identity.{allowed[1 % len(allowed)]}",
-            kind="number" if allowed[0] != "street" else "words",
-        )
-    )
+    first, other = (f"identity.{kind}" for kind in (allowed[0], allowed[1 % len(allowed)]))
+    kind: ListenKind = "words" if allowed[0] == "street" else "number"
+    return (yield from ask_number(first, other, lambda said: _read_third(said, allowed), kind))
 
 
-def _read_third(text: str, allowed: list[Third]) -> tuple[Third, str] | None:
-    """Whichever of the allowed identifiers an answer holds."""
+def _read_third(text: str, allowed: list[Third]) -> tuple[tuple[Third, str], str] | None:
+    """Whichever of the allowed identifiers an answer holds, and its digits, where it is one of digits alone."""
     card = medicare_number(text)
     street = _STREET.search(plain(text))
     postcode = next((run for run in digit_runs(text) if len(run) == 4), None)
@@ -100,4 +97,7 @@ def _read_third(text: str, allowed: list[Third]) -> tuple[Third, str] | None:
         "street": street.group().strip() if street else None,
         "postcode": postcode,
     }
-    return next(((kind, value) for kind in allowed if (value := found[kind])), None)
+    for kind in allowed:
+        if value := found[kind]:
+            return (kind, value), value if value.isdigit() else ""
+    return None

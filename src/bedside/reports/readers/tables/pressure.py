@@ -2,7 +2,7 @@
 
 Readings become the signals `systolic`, `diastolic`, `mean_arterial` (mm[Hg] or the unit of the table), `pulse` (/min), and `asleep` (1 asleep,
 0 awake, as the device or the person noted it). A measurement that failed stands there as NaN, so that the share of valid ones can be told.
-A list without times becomes findings.
+A list without times becomes findings, and so does a summary whose rows are means of 24 hours, day and night.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from bedside.reports.readers.layouts import Layout, by_person, tell_cut, told_ab
 from bedside.reports.readers.people import finished
 from bedside.reports.readers.series import Reading, add_signals, moments_of
 from bedside.reports.readers.source import Draft
+from bedside.reports.readers.statements import period_of
 from bedside.reports.readers.values import number
 from bedside.reports.units import unit_of
 
@@ -41,11 +42,14 @@ def _report(grid: Grid, layout: Layout, person: str, rows: list[Row]) -> Diagnos
     headers |= {"device": device} if (device := next((cell for row in rows if (cell := layout.cell(row, "device"))), "")) else {}
     units = {side: unit_of(layout.unit(side)) or ("/min" if side == "pulse" else "mm[Hg]") for side in _SIDES}
     values = [_values(draft, layout, row) for row in rows]
-    if not {"time", "day"} & layout.columns.keys():
-        for row, found in zip(rows, values, strict=True):
+    means = [period_of(row.cell(0)) for row in rows]
+    timed = [held for held in ("time", "day") if held in layout.columns and not (all(means) and layout.columns[held].place == 0)]
+    if not timed:
+        for row, found, mean in zip(rows, values, means, strict=True):
             for side in _SIDES:
                 if found.get(side):
-                    draft.result(_NAMES[side], found[side], layout.unit(side) or units[side], row.span)
+                    name = f"{mean} {side}" if mean and side in ("systolic", "diastolic") else _NAMES[side]
+                    draft.result(name, found[side], layout.unit(side) or units[side], row.span)
         return finished(draft, "table", headers, "blood_pressure")
     written = [(" ".join(filter(None, (layout.cell(row, "day"), layout.cell(row, "time")))), row.span) for row in rows]
     readings = [
