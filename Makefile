@@ -26,7 +26,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	else echo "The phone line also needs:  sudo apt-get install$$missing"; fi
 	@touch $@
 
-demo: setup ## Curate, train, evaluate, release, and show the release at work (about 20 minutes on 2 cores)
+demo: setup ## Curate, train, evaluate, release, and show the release at work (about half an hour on 2 cores)
 	$(BIN)/bedside demo $(RECIPE)
 
 test: setup lint ## All tests, with the real embedded model
