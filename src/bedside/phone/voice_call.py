@@ -5,7 +5,8 @@
      └────────── Mouth ◀──────── Say ◀────┘
 
 The caller's words are recognised at each pause, before it is known whether the turn is over: the safety core reads them half a second
-earlier, and when the pause was the end of the turn its text is there already. A caller who speaks on without a pause is heard in parts.
+earlier, and when the pause was the end of the turn its text is there already. A caller who speaks on without a pause is heard in parts, one
+after the other: where the recogniser is slow there are fewer of them, so that they do not hold up what other callers said.
 """
 
 from __future__ import annotations
@@ -135,6 +136,7 @@ class VoiceCall:
         self._turns = self._final_turns = self._hearing = 0
         self._next_part = _PART_BYTES
         self._early: asyncio.Task[Heard | None] | None = None
+        self._part: asyncio.Task[Heard | None] | None = None
         self._spoke_until = 0.0
         self._entry = Entry("note", "start", "")
         self._recording: Recording | None = None
@@ -273,9 +275,9 @@ class VoiceCall:
                         self._mouth.interrupted()
                 case Speech(pcm):
                     self._turn += pcm
-                    if len(self._turn) >= self._next_part:
+                    if len(self._turn) >= self._next_part and (self._part is None or self._part.done()):
                         self._next_part = len(self._turn) + _PART_BYTES
-                        self._start(self._recognise(bytes(self._turn[-_PART_READ:])))
+                        self._part = self._start(self._recognise(bytes(self._turn[-_PART_READ:])))
                 case TurnEnded():
                     self._hearing += 1
                     self._start(self._hear_turn(event, self._early if event.why == "silence" else None))
@@ -307,7 +309,7 @@ class VoiceCall:
             async with asyncio.timeout(_HEARING_S):
                 recognised = await self.parts.recogniser.recognise(pcm, expected(self._kind))
         except (SpeechError, TimeoutError) as error:
-            log.error("call %s: %s", self.leg.id, error or "the recogniser does not answer")
+            log.error("call %s: %s", self.leg.id, str(error) or f"the recogniser has not answered for {_HEARING_S:.0f} s")
             self._events.put_nowait(Fault("hearing"))
             return None
         heard = Heard(recognised.text, False, recognised.confidence, recognised.seconds)

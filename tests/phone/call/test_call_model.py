@@ -127,7 +127,13 @@ class AnyCall(RuleBasedStateMachine):
     @rule(key=st.sampled_from("0123457*#"))
     def presses(self, key: str) -> None:
         before = self.call.state
+        question, keyed = self.call._question, self.call._keyed
         self._feed(Pressed(key))
+        if key == "0" and before is State.ASKING and question is not None and question.kind == "number":
+            # Telephone numbers begin with 0: alone and followed by a pause it is a person, after other digits it is one of them.
+            if keyed:
+                return
+            self._feed(Silence(3))
         if key == "0" and before in (State.OPEN, State.ASKING, State.WORKING, State.EMERGENCY):
             assert self.call.state in (State.HANDING_OVER, State.MESSAGE)
 

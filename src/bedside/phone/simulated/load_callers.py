@@ -108,7 +108,7 @@ async def converse(line: Address, callers: Sequence[LoopingCaller], seconds: flo
 
 
 async def ring_on(line: Address, calls: int, seconds: float, make: Callable[[], LoopingCaller]) -> list[Tally]:
-    """So many callers at once for so long, each of whom rings again when their words are said; they begin spread over one call's length."""
+    """So many callers at once, who begin spread over one call's length and ring again as long as that call ends within the time; each rings once."""
     tallies: list[Tally] = []
     until = time.monotonic() + seconds
 
@@ -116,10 +116,9 @@ async def ring_on(line: Address, calls: int, seconds: float, make: Callable[[], 
         caller = make()
         length = len(caller.audio) * FRAME_MS / 1000
         await asyncio.sleep(length * number / calls)
+        tallies.append(await _call(telephone, line, caller, number, length))
         while time.monotonic() + length < until:
-            tallies.append(await _call(telephone, line, caller, number, length))
-            caller = make()
-        caller.close()
+            tallies.append(await _call(telephone, line, make(), number, length))
 
     async with Telephone() as telephone, asyncio.TaskGroup() as group:
         for number in range(calls):

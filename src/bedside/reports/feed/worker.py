@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import parent_process
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -51,13 +51,14 @@ def run_worker(work: Work, stop: Event) -> None:
     """Note messages until `stop` is set or the parent process is gone; the body of a child process."""
     # Ctrl-C reaches the whole group; the parent tells when to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = os.getppid()
+    # A parent that was killed while this process started is gone already: its process id now is not to be asked for.
+    parent = parent_process()
     try:
         with alone(work.data / "worker.lock"):
             store = Store(work.data / QUEUE, durable=False)
             desk = Desk(store, work.out, Records(work.records), engine=_engine(work.release), pages=work.pages)
             pruned = 0.0
-            while not stop.is_set() and os.getppid() == parent:
+            while not stop.is_set() and (parent is None or parent.is_alive()):
                 if time.time() - pruned > _DAY:
                     store.prune(work.keep_days)
                     pruned = time.time()
