@@ -23,11 +23,11 @@ BANK = Path(__file__).parent / "bank"
 PARTS = ("test", "check")
 NAMES = ("emergencies", "benign", "vignettes", "blind")
 # What the rules reach today, so that no change makes them worse unnoticed. The goals are 0.99 and 0.03 on both parts; these numbers only
-# ever move towards them.
-RECOGNISED = {"test": 0.992, "check": 0.916}
-FALSE_EMERGENCIES = {"test": 0.038, "check": 0.087}
+# ever move towards them. The rows told-… and asked-… came later and are harder; without them `check` reaches 0.916 and 0.081.
+RECOGNISED = {"test": 0.992, "check": 0.913}
+FALSE_EMERGENCIES = {"test": 0.034, "check": 0.095}
 BLIND_RECOGNISED = 0.952
-BLIND_FALSE = 0.138
+BLIND_FALSE = 0.132
 URGENCY = ("E000", "E_CRISIS", "E_POISON", "ED_NOW", "NURSE_NOW", "HUMAN", "SAME_DAY", "SOON", "ROUTINE", "ADMIN")
 EMERGENCY = frozenset(URGENCY[:5])
 RED_FLAGS = frozenset(

@@ -62,6 +62,35 @@ PAIRS = {
     "asking for help": ("can you help me with a referral", "help me, he's not breathing"),
     "being unsure": ("i'm a bit confused about the instructions the doctor gave me", "dad's suddenly confused"),
     "words beside blood": ("i've got a dry cough from my blood pressure tablets", "i've got a cough with blood"),
+    "another time": (
+        "i got knocked out at footy last season, coach wants a new clearance",
+        "i got knocked out last season and was cleared, got knocked out again today and i can't stop being sick",
+    ),
+    "another time, hesitating": (
+        "um i had a, a seizure, like in two thousand and nine, just the one, the licence people want a letter",
+        "he had a, a seizure in two thousand and nine and um he's, he's fitting now",
+    ),
+    "another time, in a further clause": (
+        "had a panic thing at school camp last term where i couldn't breathe, mum wants me to have a chat to someone",
+        "had a panic thing at school camp last term and i can't breathe again tonight",
+    ),
+    "a fear of later": (
+        "mum's worried she'll have a stroke if she stops the tablets, what should i tell her",
+        "mum's worried she's having a stroke",
+    ),
+    "a question with a confession": (
+        "what happens if you swallow a battery, it's for a talk",
+        "what happens if you swallow a battery, my toddler just did",
+    ),
+    "a second victim": ("brown snake got the dog yesterday, we lost him", "brown snake got the dog and then it got me on the ankle"),
+    "a thing that kills": ("this tax return is going to kill me", "my husband is going to kill me, he's got a knife"),
+    "a stage": ("i have to do a health assignment on heart attacks", "i was doing my assignment and i think i'm having a heart attack"),
+    "a year said wrong": ("nan was born in 1970", "she was right as rain last night and today she thinks it's 1970"),
+    "a bleed that stopped": (
+        "had a nosebleed last night for five minutes, it stopped by itself",
+        "had a nosebleed that stopped by itself, it's started again and won't stop bleeding",
+    ),
+    "what else does not go down": ("the swelling in the price won't go down, it's been up for hours", "won't go down since last night"),
     "a known allergy": ("my niece has anaphylaxis to eggs, can she have the flu shot", "my niece ate egg and her throat is closing"),
 }
 

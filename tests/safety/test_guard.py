@@ -211,7 +211,16 @@ def test_every_number_word_run_of_three_digits_or_more_tells() -> None:
 
 @pytest.mark.parametrize(
     ("text", "dose"),
-    [("126 mg/dL", False), ("126mg/dL", False), ("45 mL/min", False), ("45 mL a minute", True), ("7 mg per litre", False), ("5 mg/kg", True), ("125 mg/5 mL", True), ("126 mg", True)],
+    [
+        ("126 mg/dL", False),
+        ("126mg/dL", False),
+        ("45 mL/min", False),
+        ("45 mL a minute", True),
+        ("7 mg per litre", False),
+        ("5 mg/kg", True),
+        ("125 mg/5 mL", True),
+        ("126 mg", True),
+    ],
 )
 def test_a_concentration_is_no_dose(text: str, dose: bool) -> None:
     found = guard(f"The value on the form is {text}.", day=date(2026, 11, 22), allowed_numbers=["126", "125", "45"]).violations

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from datetime import date
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bedside.errors import KnowledgeError
 from bedside.knowledge.dispositions import dispositions
-from bedside.knowledge.red_flags import lexicon, parse_pattern, red_flags
+from bedside.knowledge.red_flags import _read, _spread, lexicon, parse_pattern, red_flags
 from bedside.safety.triage import HAPPENING_NOW, Triage, triage
 
 EMERGENCIES = ("E000", "E_CRISIS", "E_POISON", "ED_NOW", "NURSE_NOW")
@@ -250,6 +253,26 @@ def test_a_pattern_with_an_unknown_concept_is_named() -> None:
         parse_pattern("cheest ~ pain", lexicon().names())
 
 
+def test_the_built_in_lexicon_is_read_without_a_warning() -> None:
+    lexicon.cache_clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        lexicon()
+
+
+@pytest.mark.parametrize("phrase", ["feel paper/toilet paper/loo paper when", "swollen/swollen up", "get/get"])
+def test_a_slash_between_several_words_is_warned_of(phrase: str) -> None:
+    text = f"{{about: a, source: b, certainty: C, concepts: {{numb: 'cold, {phrase}'}}}}"
+    with pytest.warns(UserWarning, match=f"odd.yaml: in numb, the phrase '{re.escape(phrase)}'"):
+        _read(text, "odd.yaml")
+
+
+@given(st.lists(st.sampled_from(["up", "up/down", "in", "paper/toilet", "paper/loo", "/", "<a>/b", "=x"]), max_size=6).map(" ".join))
+def test_any_phrase_is_judged(phrase: str) -> None:
+    assert _spread(phrase) in (True, False)
+    assert not _spread(phrase.replace("/", ""))
+
+
 def test_every_concept_that_the_lexicon_names_exists_and_is_used() -> None:
     words = lexicon()
     names = words.names()
@@ -258,7 +281,7 @@ def test_every_concept_that_the_lexicon_names_exists_and_is_used() -> None:
     ]
     used = {name for text in patterns for name in re.findall(r"[a-z]\w*", text)}
     for marker in words.markers.values():
-        used |= {*marker.needs, *marker.lifted_by, *marker.undone_by, *marker.only, *marker.spares}
+        used |= {*marker.needs, *marker.lifted_by, *marker.undone_by, *marker.only, *marker.spares, *marker.in_clause}
     for quantity in words.quantities.values():
         used |= {*quantity.after, *quantity.before}
     assert used - names == set()

@@ -6,9 +6,11 @@ A rule combines concepts; a concept is a list of wordings. Nothing here reads a 
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 from typing import Annotated, Any, TypeVar
 
 import yaml
@@ -88,6 +90,7 @@ class Marker(_Frozen):
             all that follows a clause that they lead or that has one of `lifted_by`.
         undone_by: concepts that undo it when one stands anywhere in its sentence.
         each_clause: `lifted_by` undoes it only for the clause that has it.
+        in_clause: it sets aside only what stands in a clause with one of these concepts; none: in any clause.
     """
 
     phrases: str
@@ -101,6 +104,7 @@ class Marker(_Frozen):
     of_others: bool = False
     undone_by: tuple[str, ...] = ()
     each_clause: bool = False
+    in_clause: tuple[str, ...] = ()
 
     @property
     def by_clause(self) -> bool:
@@ -221,9 +225,32 @@ def lexicon() -> Lexicon:
 
 def _read(text: str, name: str) -> _LexiconFile:
     try:
-        return _LexiconFile.model_validate(yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+        read = _LexiconFile.model_validate(yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     except (yaml.YAMLError, ValidationError) as error:
         raise KnowledgeError(f"lexicon/{name} cannot be used: {' '.join(str(error).split())}", "Mend that place") from error
+    wordings = read.classes | read.concepts | {marker: of.phrases for marker, of in read.markers.items()}
+    for concept, phrases in wordings.items():
+        for phrase in filter(_spread, phrases.split(",")):
+            warnings.warn(
+                f"lexicon/{name}: in {concept}, the phrase {phrase.strip()!r} names a word twice beside a slash; a slash parts single words"
+                " only, so write alternatives of several words as phrases of their own",
+                stacklevel=2,
+            )
+    return read
+
+
+def _spread(phrase: str) -> bool:
+    """Whether alternatives of a phrase look as if they were meant to span several words: "feel paper/toilet paper/loo paper".
+
+    Read word by word, such a phrase says one word twice, in one place or in two neighbouring ones.
+    """
+    words = phrase.replace("/", " ").split()
+    if "/" not in phrase or len(set(words)) == len(words):  # nearly all
+        return False
+    places = [word.split("/") for word in phrase.split()]
+    if any(len(set(place)) < len(place) for place in places):
+        return True
+    return any(len(one) > 1 and len(next_one) > 1 and not set(one).isdisjoint(next_one) for one, next_one in pairwise(places))
 
 
 V = TypeVar("V")

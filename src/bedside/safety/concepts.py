@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from bedside.knowledge.red_flags import Lexicon, Quantity, lexicon
@@ -20,7 +20,19 @@ from bedside.safety.text import Token, Words
 _MOST_SKIPPED = 4
 _MOST_STRANGE = 2
 _LITERAL = frozenset(
-    {"benign", "negator", "pseudo_negation", "transparent", "barrier", "subject", "at_present", "happening", "admin", "own_subject"}
+    {
+        "benign",
+        "negator",
+        "pseudo_negation",
+        "transparent",
+        "barrier",
+        "subject",
+        "at_present",
+        "happening",
+        "admin",
+        "own_subject",
+        "confessed",
+    }
 )
 """Concepts that change what stands near them: no strange word may stand in their phrases."""
 _TURNS = frozenset({"not", "no", "never", "but", "and", "or", "if", "without"})
@@ -30,6 +42,8 @@ _SENTENCE_END = frozenset(".!?;\n…")
 _CUE_REACH = 4
 _NAMES = ""
 _FILLER = "filler"
+_COMMON = 1500
+"""Letters of phrases that begin with one word, from which it is so common that no caller should wait for them to be read."""
 
 _APART = str.maketrans(",/", "  ")
 _PHRASE = re.compile(r"([^\s,]+)([^,]*)")
@@ -85,6 +99,8 @@ class Recogniser:
         self._key_of = {word: word if word[0] in "<=" else self._spellings.get(bare(word)) or stem(word) for word in written}
         known = {*self._spellings.values(), *map(stem, words.numbers), *self._key_of.values()}
         self._ear = Ear(key for key in known if not key.startswith(("<", "=")))
+        self._forms = frozenset(key for key in self._key_of.values() if key.startswith("="))
+        self._keys = lru_cache(maxsize=20_000)(self._keys_of)
         self._literal = _LITERAL | frozenset(words.markers)
         self._classes: Trie = {}
         for name, text in words.classes.items():
@@ -96,6 +112,8 @@ class Recogniser:
             for first, rest in _PHRASE.findall(text):
                 for word in first.split("/"):
                     self._unread[self._key_of[word]].append((name, rest))
+        for key in [key for key, phrases in self._unread.items() if sum(len(rest) for _, rest in phrases) > _COMMON]:
+            self._open(key)
 
     def _plant(self, node: Trie, name: str, phrase: str) -> None:
         """Add a phrase of a concept or class below a node."""
@@ -129,7 +147,7 @@ class Recogniser:
             if place and token.after_break and _SENTENCE_END & set(words.original[tokens[place - 1].end : token.start + 1][:20]):
                 sentence += 1
             sentences.append(sentence)
-            steps.append(self._keys(token.word, place))
+            steps.append([(key, place + 1) for key in self._keys(token.word)])
         _skip_stutters(tokens, steps)
         self._join(tokens, steps)
         self._classify(steps)
@@ -140,9 +158,11 @@ class Recogniser:
         self._count(words, reading)
         return reading
 
-    def _keys(self, word: str, place: int) -> list[tuple[str, int]]:
-        meant = self._spellings.get(bare(word)) or self._ear.meant(word)
-        return [(meant, place + 1), *(("=" + form, place + 1) for form in {bare(word), word})]
+    def _keys_of(self, word: str) -> tuple[str, ...]:
+        """What a phrase may call `word`: the stem that it stands for, and those of its very forms that some phrase asks for."""
+        plain = bare(word)
+        meant = self._spellings.get(plain) or self._ear.meant(word)
+        return (meant, *self._forms.intersection(("=" + plain, "=" + word)))
 
     def _join(self, tokens: tuple[Token, ...], steps: list[list[tuple[str, int]]]) -> None:
         for place in range(len(tokens) - 1):

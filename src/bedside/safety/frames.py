@@ -18,6 +18,8 @@ _LEADS = 3
 _PLACING = frozenset({"in", "at", "from", "of"})
 _BEGIN_CLAUSES = ("barrier", "request")
 """Concepts that begin a clause: "but", "oh and", "can i"."""
+_RELATIVE = frozenset({"where", "when", "which", "that", "who"})
+"""Words after which a clause goes on: "at camp last term where i couldn't breathe"."""
 
 
 class Frames:
@@ -60,7 +62,10 @@ class Frames:
             return False
         if marker.of_others and mention.first in self._near_own:
             return False
-        return not (marker.by_clause and self._in_clause.get(self._clauses[mention.first], set()).intersection(marker.lifted_by))
+        beside = self._in_clause.get(self._clauses[mention.first], set())
+        if marker.in_clause and beside.isdisjoint(marker.in_clause):
+            return False
+        return not marker.by_clause or beside.isdisjoint(marker.lifted_by)
 
     @staticmethod
     def _truly_own(reading: Reading, mentions: list[Mention], others: list[Mention]) -> list[Mention]:
@@ -101,13 +106,17 @@ def _owns(reading: Reading, own: Mention, begins: set[int]) -> bool:
 
 
 def _clauses(reading: Reading, mentions: Iterable[Mention], opening: Iterable[Mention]) -> list[int]:
-    """For each token, the number of its clause; none begins inside a mention that opens a frame ("how would i know if")."""
+    """For each token, the number of its clause.
+
+    None begins inside a mention that opens a frame ("how would i know if"), after a relative, or where the caller only hesitates.
+    """
     inside = {place for m in opening for place in range(m.first + 1, m.last)}
     begins = {m.first for m in mentions if m.concept in _BEGIN_CLAUSES}.difference(inside)
     numbers: list[int] = []
     clause = 0
-    for place, token in enumerate(reading.tokens):
-        clause += token.after_break or place in begins
+    for place in range(len(reading.tokens)):
+        related = place > 0 and reading.tokens[place - 1].word in _RELATIVE
+        clause += reading.apart[place] or (place in begins and not related)
         numbers.append(clause)
     return numbers
 

@@ -55,6 +55,10 @@ class Sentence:
         for place, word in enumerate(self.words):
             self._at[word].append(place)
 
+    def said(self) -> KeysView[str]:
+        """Its words, each once."""
+        return self._at.keys()
+
     def ends(self, phrases: _Phrases) -> dict[int, tuple[int, ...]]:
         """For each word with which phrases begin, one past the last word of each."""
         known = self._ends.get(id(phrases))
@@ -135,7 +139,11 @@ class _Pattern:
     needed: tuple[_Phrases, ...]
 
     def may_stand(self, sentence: Sentence) -> bool:
-        """Whether everything that the pattern needs is somewhere in the sentence."""
+        """Whether everything that the pattern needs is somewhere in the sentence; its first words are asked for before its phrases."""
+        said = sentence.said()
+        for phrases in self.needed:
+            if not phrases.open and phrases.first.keys().isdisjoint(said):
+                return False
         return all(map(sentence.ends, self.needed))
 
     def find(self, sentence: Sentence, start: int, limit: int, step: int = 0) -> int | None:
@@ -184,7 +192,7 @@ class Patterns:
         """Every rule that a sentence breaks, once each, in the order of the rules."""
         sentence = Sentence(words, self._contractions, self._breaks)
         candidates = list(self._always)
-        for word in dict.fromkeys(sentence.words):
+        for word in sentence.said():
             candidates += self._by_word.get(word, ())
         found: dict[str, Found] = {}
         for rule, pattern in candidates:

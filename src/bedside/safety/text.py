@@ -72,7 +72,8 @@ def read(text: str) -> Words:
     last = 0
     for match in _WORD.finditer(folded):
         start, end = match.span()
-        broken = bool(_BREAK.search(folded, last, start + 1)) if tokens else True
+        spaced = start - last == 1 and folded[last] == " "  # nearly always; no mark to look for
+        broken = not tokens or (not spaced and bool(_BREAK.search(folded, last, start + 1)))
         tokens.append(Token(match.group(), places[start], places[end - 1] + 1, broken))
         last = end
     return Words(text, folded, tuple(tokens), places)
