@@ -1,4 +1,4 @@
-"""HL7 by MLLP: messages a second received and noted, and 10,000 of them with a kill -9 in the middle."""
+"""HL7 by MLLP: processor time a message, messages a second received and noted, and 10,000 of them with a kill -9 in the middle."""
 
 from __future__ import annotations
 
@@ -12,16 +12,22 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
-from time import perf_counter, sleep
+from time import perf_counter, process_time, sleep
 
 from rich.console import Console
 
+from bedside.reports.assistant import assess
+from bedside.reports.feed.desk import Desk
 from bedside.reports.feed.mllp import arrival_of
+from bedside.reports.feed.records import Records
 from bedside.reports.feed.store import Store
-from bedside.reports.feed.worker import QUEUE
+from bedside.reports.feed.worker import QUEUE, drain
+from bedside.reports.readers import read_report
 
 MESSAGES = int(os.environ.get("BEDSIDE_BENCH_MESSAGES", "10000"))
 _SENDERS = 4
+_COUNTED = 550
+"""Messages whose processor time is counted by part."""
 
 
 def message(number: int) -> bytes:
@@ -44,7 +50,8 @@ def message(number: int) -> bytes:
 
 
 def measure(console: Console) -> None:
-    """Print the rates, and whether every acknowledged message was noted exactly once after a kill."""
+    """Print what a message costs, the rates, and whether every acknowledged message was noted exactly once after a kill."""
+    _by_part(console)
     with tempfile.TemporaryDirectory(prefix="bedside-feed-") as folder:
         process, port = _serve(Path(folder))
         acknowledged: set[int] = set()
@@ -64,6 +71,32 @@ def measure(console: Console) -> None:
             f"{_SENDERS} senders, one message at a time each: {first / seconds:.0f} acknowledged a second until the kill at {first:,}"
         )
         _after_the_kill(console, Path(folder), acknowledged)
+
+
+def _by_part(console: Console) -> None:
+    """Milliseconds of processor a message: all of a worker's work in this process, and of it what reading and assessing alone take."""
+    messages = [message(number) for number in range(_COUNTED)]
+    with tempfile.TemporaryDirectory(prefix="bedside-feed-") as name:
+        out = Path(name)
+        store = Store(out / QUEUE, durable=False)
+        desk = Desk(store, out, Records(None))
+        store.put([arrival_of(one) for one in messages[:50]])
+        drain(store, desk, out)  # loads rules and tables
+        store.put([arrival_of(one) for one in messages[50:]])
+        start = process_time()
+        while drain(store, desk, out):
+            pass
+        spent = {"all": (process_time() - start) / (_COUNTED - 50)}
+        store.close()
+    start = process_time()
+    reports = [read_report(one, "message.hl7") for one in messages]
+    spent["read"] = (process_time() - start) / _COUNTED
+    start = process_time()
+    for one in reports:
+        assess(one)
+    spent["assess"] = (process_time() - start) / _COUNTED
+    spent["queue, write, commit"] = spent["all"] - spent["read"] - spent["assess"]
+    console.print("worker, ms of processor a message: " + ", ".join(f"{part} {1000 * seconds:.2f}" for part, seconds in spent.items()))
 
 
 def _after_the_kill(console: Console, folder: Path, acknowledged: set[int]) -> None:

@@ -13,9 +13,10 @@ Each step is a stage of a `Run`: skipped when nothing it reads has changed, take
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,16 @@ from bedside.evaluation.suites import suite_path, suite_texts
 from bedside.offline import quiet_libraries, stay_offline
 from bedside.recipe.models import Recipe, Stage
 from bedside.workspace.fetch import cached
-from bedside.workspace.files import sha256_path
+from bedside.workspace.files import sha256_file, sha256_json, sha256_path
 from bedside.workspace.ledger import DropLedger
 from bedside.workspace.run import Run, StageResult
 
 _HELD_OUT = 80
 """Held-out conversations whose loss is taken before and after a stage: enough for its second digit, and a few seconds."""
+
+_REPORT_READERS = ("diagnostics", "invented_reports")
+_REPORT_DATA = ("reports", "corpus/pairs", "knowledge")
+"""Folders of this package whose data files decide which pairs a report gives."""
 
 
 class Pipeline:
@@ -72,6 +77,7 @@ class Pipeline:
             reads[f"synthesis {part}"] = sha256_path(Path(__file__).parent / "corpus" / "synthesis" / part)
         for part in ("standardise.yaml", "units.yaml", "unsafe.yaml"):
             reads[part] = Path(__file__).parent / "corpus" / part
+        reads |= _reads_for_reports({s.name: paths[f"source {s.name}"] for s in recipe.corpus.sources if s.reader in _REPORT_READERS})
         named = [recipe.evaluation.suite] if recipe.task == TASK and recipe.evaluation.suite else []
         reads |= {f"suite {name}": suite_path(name) for name in named}
         if recipe.corpus.synthesis and recipe.corpus.synthesis.folder:
@@ -172,6 +178,25 @@ class Pipeline:
             f"  {'unchanged, kept' if result.skipped else 'done'} ({result.seconds:.1f} s){_summary(result.facts)}", highlight=False
         )
         return result
+
+
+def _reads_for_reports(sources: Mapping[str, Path]) -> dict[str, Path | str]:
+    """What pairs of reports are made of besides the sources: the data of this package, and the files that lie beside a single report."""
+    package = Path(__file__).parent
+    data = {f"data of {folder}": _sha256_data(package / folder) for folder in _REPORT_DATA} if sources else {}
+    beside = {
+        f"source {name}: {file.name}": file
+        for name, path in sources.items()
+        if path.is_file()
+        for file in path.parent.glob(f"{escape(path.stem)}.*")
+        if file.is_file()
+    }
+    return data | beside
+
+
+def _sha256_data(folder: Path) -> str:
+    files = (file for file in folder.rglob("*") if file.suffix in (".yaml", ".csv", ".txt"))
+    return sha256_json({file.relative_to(folder).as_posix(): sha256_file(file) for file in files})
 
 
 def _summary(facts: dict[str, Any]) -> str:

@@ -72,7 +72,13 @@ def data_show(
     out.print(sources)
     for name in found.missing:
         out.print(f"not there: {escape(name)} (optional)", highlight=False)
-    for title, actions in (("dropped", ("dropped", "truncated")), ("for review", ("review",)), ("changed", ("changed", "masked"))):
+    shown = {
+        "dropped": ("dropped", "truncated"),
+        "for review": ("review",),
+        "exempt from a rule": ("exempt",),
+        "changed": ("changed", "masked"),
+    }
+    for title, actions in shown.items():
         lines = [line for line in found.reasons if line.action in actions]
         if lines:
             _reasons(f"{title}; a record may have several entries", lines)

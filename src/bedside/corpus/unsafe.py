@@ -1,13 +1,15 @@
 """Answers that must not be taught: what reassures a red flag, gives doses, advertises, or contradicts the safety core.
 
 The safety core decides (`bedside.safety`); this stage only says what becomes of the record. `drop`: never taught. `review`: a clinician
-sees it first. The rules stand in `unsafe.yaml`.
+sees it first. The rules stand in `unsafe.yaml`. Some of them protect a patient from the answer and let a record pass that says who reads
+it: `labels["audience"] == "clinician"`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -23,6 +25,7 @@ from bedside.safety.guard import Violation, guard, sentences
 from bedside.safety.interactions import check
 from bedside.safety.medicines import recognise
 from bedside.safety.triage import triage
+from bedside.workspace.ledger import Action as LedgerAction
 from bedside.workspace.ledger import DropLedger
 
 Action = Literal["drop", "review"]
@@ -69,6 +72,7 @@ def check_conversation(conversation: Conversation, ledger: DropLedger, *, day: d
     """Findings in all answers of a conversation, each read with what the user said before it.
 
     Each rule that fired is one entry of the ledger: `dropped` where the conversation must not be taught; where nothing drops it, `review`.
+    A rule that does not hold for the record's audience is one entry too, `exempt`, and no finding.
     """
     findings: list[Finding] = []
     question = ""
@@ -77,19 +81,22 @@ def check_conversation(conversation: Conversation, ledger: DropLedger, *, day: d
             findings += unsafe(question, message.content, day=day)
         elif message.role == "user":
             question = message.content
-    dropped = [finding for finding in findings if finding.action == "drop"]
-    first = {finding.rule: finding for finding in reversed(dropped or findings)}
-    for finding in first.values():
-        times = sum(other.rule == finding.rule for other in findings)
-        ledger.add(
-            STAGE,
-            "dropped" if dropped else "review",
-            finding.rule,
-            source=conversation.provenance.source,
-            where=conversation.provenance.where,
-            detail=f"{times} times, first at character {finding.place[0]} of an answer",
-        )
-    return tuple(findings)
+    spared = _rules().spare_clinicians if conversation.labels.get("audience") == "clinician" else frozenset()
+    exempt = [finding for finding in findings if finding.rule in spared]
+    holding = [finding for finding in findings if finding.rule not in spared]
+    dropped = [finding for finding in holding if finding.action == "drop"]
+    _file(exempt, "exempt", conversation, ledger)
+    _file(dropped or holding, "dropped" if dropped else "review", conversation, ledger)
+    return tuple(holding)
+
+
+def _file(findings: Sequence[Finding], action: LedgerAction, conversation: Conversation, ledger: DropLedger) -> None:
+    """One entry for each rule, with the place where it fired first."""
+    origin = conversation.provenance
+    for rule, times in Counter(finding.rule for finding in findings).items():
+        first = next(finding for finding in findings if finding.rule == rule)
+        detail = f"{times} times, first at character {first.place[0]} of an answer"
+        ledger.add(STAGE, action, rule, source=origin.source, where=origin.where, detail=detail)
 
 
 def _red_flag(question: str, answer: str, violations: tuple[Violation, ...], day: date) -> Iterator[Finding]:
@@ -155,6 +162,7 @@ class _Rules(BaseModel):
     emergencies: frozenset[str]
     guard: dict[str, _Outcome]
     reassuring: frozenset[str]
+    spare_clinicians: frozenset[str]
     directs: re.Pattern[str]
     concentration: re.Pattern[str]
     together: re.Pattern[str]

@@ -13,7 +13,7 @@ from typing import Any
 
 from bedside.engine.base import Engine
 from bedside.errors import SourceError
-from bedside.knowledge.report_facts import Urgency, report_rules
+from bedside.knowledge.report_facts import Urgency
 from bedside.reports.context import Context, Reason, place_of
 from bedside.reports.contradictions import contradictions
 from bedside.reports.model import DiagnosticReport, Finding, Measured
@@ -85,7 +85,7 @@ def assess(
         raise SourceError("there is no report in that file", "Give a file that holds one")
     identity = _identity(reports, record)
     context = Context(reports, record, measured, day)
-    found, missing = apply(report_rules(), context)
+    found, missing = apply(context)
     everything = [*found, *contradictions(context), *(_abnormal(one, what) for one, what in context.abnormal)]
     quality = in_order([*identity, *_problems(context), *(note for note in everything if note.kind == "quality")])
     notes = in_order(note for note in everything if note.kind != "quality")

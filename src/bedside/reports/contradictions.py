@@ -238,7 +238,7 @@ def _said_both(context: Context) -> Iterator[Note]:
     """What one statement says and another one denies."""
     words = [said for said in context.statements if said.text]
     denying = [said for said in words if _DENIAL.search(plain(said.text))]
-    for term in report_terms():
+    for term in report_terms() if denying else ():
         denies = [said for said in denying if spoken(term, said.text).denied]
         says = [said for said in words if denies and spoken(term, said.text).mentioned]
         if says and set(says) != set(denies):
@@ -254,7 +254,7 @@ def _against_measured(context: Context) -> Iterator[Note]:
         own = [one for one in listed if place(one.finding.source) + one.finding.name in measured]
         stated = [one for one in listed if one not in own]
         if own and stated and all(abs((mine.value or 0) - (theirs.value or 0)) > tolerance for mine in own for theirs in stated):
-            text = f"Contradiction: the device states {stated[0]}, but measured from its signal it is {own[0].amount()}."
+            text = f"Contradiction: the device states {stated[0]}, but measured from its signal it is {own[0].amount}."
             yield _note("contradiction.measured", text, _of(stated[0], own[0]))
 
 

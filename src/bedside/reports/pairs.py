@@ -8,7 +8,8 @@ Two readers of sources (`bedside.readers`):
 Each report gives up to four sorts of pairs. `expert`: a report that holds an expert's own interpretation is answered with that. `note`: an
 entry with what is on record → the context note of the rules, with the standardised finding and what it rests on. `template`: a single
 reading or statement → the template library. `summary`: findings and notes → a clinician's summary, in the words of the prompt that
-`narrative` uses at work. Every pair names its place in the source in `labels["span"]`; what nothing of ours holds for is counted and left out.
+`narrative` uses at work. Every pair says in `labels["audience"]` that a clinician reads it, and names its place in the source in
+`labels["span"]`; what nothing of ours holds for is counted and left out.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -126,7 +126,7 @@ def _pairs(found: Assessment, where: str, *, family: str) -> Iterator[Record | B
     if found.context.readings and (target := _summary(found)):
         asked = prompt(_said(found), _CONTEXT)
         messages: Messages = (("system", asked[0]["content"]), ("user", asked[1]["content"]), ("assistant", target))
-        yield Record(messages, f"{where}:summary", family, {"pair": "summary", "span": _span(found.context.readings[0].finding.source)})
+        yield _record(messages, f"{where}:summary", family, found.context.readings[0].finding.source, pair="summary")
 
 
 def _expert(found: Assessment, experts: Sequence[Finding], where: str, family: str) -> Iterator[Record]:
@@ -135,9 +135,9 @@ def _expert(found: Assessment, experts: Sequence[Finding], where: str, family: s
     if not verbatim:
         return
     words = "\n".join(finding.text for finding in experts)
-    labels = {"pair": "expert", "span": _span(experts[0].source)}
     answer = f"Reported: {verbatim}\nInterpretation: {words}"
-    yield Record((("user", question("section", verbatim)), ("assistant", answer)), f"{where}:expert", family, labels)
+    messages: Messages = (("user", question("section", verbatim)), ("assistant", answer))
+    yield _record(messages, f"{where}:expert", family, experts[0].source, pair="expert")
 
 
 def _note(found: Assessment, note: Note, where: str, family: str) -> Iterator[Record]:
@@ -158,10 +158,9 @@ def _note(found: Assessment, note: Note, where: str, family: str) -> Iterator[Re
         because=f"Rule {note.rule}, {note.source.rstrip('.')}",
         lacks=", ".join(lacking) or "nothing that this rule asks for",
     )
-    labels = {"pair": "note", "rule": note.rule, "span": _span(span)}
     for form in ("entry", "question"):
         messages: Messages = (("user", question(form, verbatim) + context), ("assistant", output.written(verbatim)))
-        yield Record(messages, f"{where}:{form}", family, labels)
+        yield _record(messages, f"{where}:{form}", family, span, pair="note", rule=note.rule)
 
 
 def _template(finding: Finding, where: str, family: str) -> Iterator[Record | BadRecord]:
@@ -179,7 +178,7 @@ def _template(finding: Finding, where: str, family: str) -> Iterator[Record | Ba
     verbatim = _worded(finding)
     for form in ("entry", "question"):
         messages: Messages = (("user", question(form, verbatim)), ("assistant", output.written(verbatim)))
-        yield Record(messages, f"{where}:{form}", family, {"pair": "template", "template": template, "span": _span(finding.source)})
+        yield _record(messages, f"{where}:{form}", family, finding.source, pair="template", template=template)
 
 
 def _summary(found: Assessment) -> str:
@@ -199,8 +198,9 @@ def _worded(finding: Finding) -> str:
     return finding.text if finding.name.lower() in finding.text.lower() else f"{finding.name}: {finding.text}"
 
 
-def _span(span: Span) -> dict[str, Any]:
-    return span.model_dump()
+def _record(messages: Messages, where: str, family: str, span: Span, **labels: str) -> Record:
+    """A pair for clinicians, with the place in its source."""
+    return Record(messages, where, family, {**labels, "audience": "clinician", "span": span.model_dump()})
 
 
 @cache

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import cache
+from functools import cache, cached_property
 from typing import Literal
 
 from bedside.knowledge.report_facts import Analyte, ReferenceInterval, reference_intervals
@@ -26,7 +26,7 @@ _WORDS = {"positive", "detected", "reactive", "abnormal"}
 _STATES = {"registered", "cancelled"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reading:
     """One result.
 
@@ -58,6 +58,7 @@ class Reading:
         found = self.finding.time
         return (found if found.tzinfo else found.replace(tzinfo=UTC)) if found else datetime.min.replace(tzinfo=UTC)
 
+    @cached_property
     def amount(self) -> str:
         """The value as it was written, and in the analyte's unit where that is another."""
         finding = self.finding
@@ -74,8 +75,7 @@ class Reading:
         return f"{written}{'' if unit in ('', '%') else ' '}{unit}{also}"
 
     def __str__(self) -> str:
-        amount = self.amount()
-        return amount if amount.lower().startswith(self.label.lower()) else f"{self.label} {amount}"
+        return self.amount if self.amount.lower().startswith(self.label.lower()) else f"{self.label} {self.amount}"
 
 
 def number(value: float) -> str:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Literal
 
 from bedside.knowledge.report_conditions import FACT_KINDS, ChangeTest, Condition, FactKind, FactTest, Limits, ResultTest, TakesTest
-from bedside.knowledge.report_facts import URGENCIES, ReportRule, Urgency, analytes
+from bedside.knowledge.report_facts import URGENCIES, ReportRule, Urgency, analytes, report_rules
 from bedside.reports.context import Context, Reason
 from bedside.reports.readings import Reading, is_judged, number, place
 from bedside.reports.trends import changes
@@ -28,6 +30,9 @@ _ASKED: dict[str, str] = {
     "named": "medicines",
 }
 """How a missing fact of each kind is named."""
+
+Topic = tuple[Literal["result", "says"], str]
+"""What a report may hold: a comparable result of an analyte, or a statement that mentions a term; by its key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +66,15 @@ class Missing:
     rules: tuple[str, ...]
 
 
-def apply(rules: Iterable[ReportRule], context: Context) -> tuple[tuple[Note, ...], tuple[Missing, ...]]:
+def apply(context: Context) -> tuple[tuple[Note, ...], tuple[Missing, ...]]:
     """Notes of all rules whose conditions are known to hold, most urgent first, and what is missing to judge the others."""
     notes: list[Note] = []
     asked: dict[str, list[ReportRule]] = {}
-    for rule in rules:
+    topics: set[Topic] = {("result", analyte) for analyte in context.present}
+    topics |= {("says", term) for said in context.statements for term in _said(said.text)}
+    for rule, needed in _rules():
+        if needed is not None and needed.isdisjoint(topics):
+            continue
         note, missing = _apply(rule, context)
         if note is not None:
             notes.append(note)
@@ -75,6 +84,35 @@ def apply(rules: Iterable[ReportRule], context: Context) -> tuple[tuple[Note, ..
         Missing(fact, tuple(sorted({rule.title for rule in by})), tuple(sorted({rule.id for rule in by}))) for fact, by in asked.items()
     )
     return in_order(notes), tuple(sorted(open_questions, key=lambda one: one.fact))
+
+
+@cache
+def _rules() -> tuple[tuple[ReportRule, frozenset[Topic] | None], ...]:
+    """All rules, each with the topics of which the report must hold one before `when` can be true; None where topics do not decide that."""
+    return tuple((rule, _needed_by_all(rule.when)) for rule in report_rules())
+
+
+@lru_cache(maxsize=20_000)
+def _said(text: str) -> frozenset[str]:
+    """The terms that a text mentions, of those that decide whether a rule is judged."""
+    terms = {term for _, needed in _rules() for kind, term in needed or () if kind == "says"}
+    return frozenset(term for term in terms if spoken(term, text).mentioned)
+
+
+def _needed_by_all(conditions: Sequence[Condition]) -> frozenset[Topic] | None:
+    return next((needed for condition in conditions if (needed := _needed(condition)) is not None), None)
+
+
+def _needed(condition: Condition) -> frozenset[Topic] | None:
+    if (test := condition.result or condition.change) is not None:
+        return frozenset(("result", analyte) for analyte in test.of)
+    if condition.says is not None:
+        return frozenset(("says", term) for term in condition.says)
+    if condition.all is not None:
+        return _needed_by_all(condition.all)
+    parts = [_needed(part) for part in condition.any or ()]
+    known = [part for part in parts if part is not None]
+    return frozenset().union(*known) if parts and len(known) == len(parts) else None
 
 
 def in_order(notes: Iterable[Note]) -> tuple[Note, ...]:
@@ -167,27 +205,7 @@ def judge(condition: Condition, context: Context, *, in_report: bool = False) ->
     if condition.result is not None:
         return _result(condition.result, context, in_report=in_report)
     (key,) = condition.model_fields_set
-    return _leaf(key)(condition, context)
-
-
-def _leaf(key: str) -> Callable[[Condition, Context], Judged]:
-    if key in FACT_KINDS:
-        return lambda condition, context: _told(key, getattr(condition, key), context)
-    return {
-        "change": lambda condition, context: _change(condition.change, context),
-        "says": lambda condition, context: _says(condition.says or (), context),
-        "takes": lambda condition, context: _takes(condition.takes, context),
-        "interaction": lambda condition, context: _interaction(condition.interaction or (), context),
-        "caution": lambda condition, context: _caution(condition.caution or (), context),
-        "age": lambda condition, context: _number(condition.age, context.age, "age", "age {} years", context),
-        "bmi": lambda condition, context: _number(condition.bmi, context.bmi, "height and weight", "BMI {}", context),
-        "weeks": lambda condition, context: _number(
-            condition.weeks, context.record.weeks_pregnant, "weeks of pregnancy", "{} weeks pregnant", context
-        ),
-        "sex": _sex,
-        "pregnant": _pregnant,
-        "kind": lambda condition, context: Judged(bool(context.kinds & set(condition.kind or ()))),
-    }[key]
+    return _told(key, getattr(condition, key), context) if key in FACT_KINDS else _LEAVES[key](condition, context)
 
 
 def _result(test: ResultTest, context: Context, *, in_report: bool) -> Judged:
@@ -309,3 +327,21 @@ def _pregnant(condition: Condition, context: Context) -> Judged:
     weeks = context.record.weeks_pregnant
     text = "not pregnant" if not context.pregnant else f"{weeks} weeks pregnant" if weeks else "pregnant"
     return Judged(context.pregnant == condition.pregnant, (Reason("fact", text, context.record.file or "the report"),))
+
+
+_LEAVES: dict[str, Callable[[Condition, Context], Judged]] = {
+    "change": lambda condition, context: _change(condition.change, context),
+    "says": lambda condition, context: _says(condition.says or (), context),
+    "takes": lambda condition, context: _takes(condition.takes, context),
+    "interaction": lambda condition, context: _interaction(condition.interaction or (), context),
+    "caution": lambda condition, context: _caution(condition.caution or (), context),
+    "age": lambda condition, context: _number(condition.age, context.age, "age", "age {} years", context),
+    "bmi": lambda condition, context: _number(condition.bmi, context.bmi, "height and weight", "BMI {}", context),
+    "weeks": lambda condition, context: _number(
+        condition.weeks, context.record.weeks_pregnant, "weeks of pregnancy", "{} weeks pregnant", context
+    ),
+    "sex": _sex,
+    "pregnant": _pregnant,
+    "kind": lambda condition, context: Judged(bool(context.kinds & set(condition.kind or ()))),
+}
+"""How each condition but those on results and facts of the record is judged, by its key."""

@@ -1,4 +1,4 @@
-"""The drop ledger: every record that was dropped, truncated, masked, changed or sent to review, with the stage and a reason code."""
+"""The drop ledger: every record that was dropped, truncated, masked, changed, sent to review or let pass, with the stage and a reason code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal
 from bedside.errors import SourceError
 from bedside.workspace.files import write_jsonl
 
-Action = Literal["dropped", "truncated", "masked", "changed", "review"]
+Action = Literal["dropped", "truncated", "masked", "changed", "review", "exempt"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class Entry:
 
     Attributes:
         stage: where it happened (`sources`, `synthesis`, `split`, `tokenise`, …).
-        action: what was done to the record; `review` holds it back until a clinician has seen it.
+        action: what was done to the record; `review` holds it back until a clinician has seen it, `exempt` lets it pass a
+            rule that does not hold for it.
         reason: a short stable code (`bad_json`, `too_long`, `duplicate`, …).
         source: the source's name in the recipe.
         where: file and line, or the record's id.

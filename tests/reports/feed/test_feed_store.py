@@ -11,6 +11,7 @@ from feed_messages import oru
 
 from bedside.errors import SourceError, WorkspaceError
 from bedside.reports.feed.desk import RESULT, Desk
+from bedside.reports.feed.durable import Files
 from bedside.reports.feed.mllp import arrival_of
 from bedside.reports.feed.records import Records
 from bedside.reports.feed.store import Store
@@ -71,6 +72,62 @@ def test_a_corrected_result_takes_the_place_of_the_first_in_either_order(
     assert values(rows[1])["Potassium"] == 4.4
     assert rows[0] == {"superseded_by": f"{arrival_of(corrected if in_order else first).name}{RESULT}"}
     assert any(one["rule"] in ("quality.superseded", "quality.out-of-order") for one in rows[1]["quality"])  # type: ignore[attr-defined]
+
+
+def test_versions_that_wait_together_are_merged_in_their_order(store: Store, tmp_path: Path) -> None:
+    versions = [oru(f"V{number}", order="L7", value=f"{4 + number / 10:.1f}", issued=f"2026112009{number:02}") for number in range(5)]
+    messages = [message for number, version in enumerate(versions) for message in (version, oru(f"O{number}"))]
+    store.put([arrival_of(message) for message in messages])
+    outcomes = drain(store, Desk(store, tmp_path / "out", Records(None)), tmp_path / "out")
+    assert [one.name for one in outcomes] == [arrival_of(message).name for message in messages]
+    rows = [json.loads((tmp_path / "out" / f"{arrival_of(version).name}{RESULT}").read_text()) for version in versions]
+    following = [f"{arrival_of(version).name}{RESULT}" for version in versions[1:]]
+    assert [row.get("superseded_by") for row in rows] == [*following, None]
+    assert values(rows[-1])["Potassium"] == 4.4 and store.counts().done == len(messages)
+
+
+def test_corrections_of_two_reports_of_one_message_that_wait_together_are_both_in_the_last_result(store: Store, tmp_path: Path) -> None:
+    more = b"OBR|2||L8|LIP^Lipids^L|||202611200800|||||||||||||||202611200900|||F\rOBX|1|NM|2093-3^Cholesterol^LN||5.1|mmol/L|||||F\r"
+    corrected = oru("A3").replace(
+        oru("A3").partition(b"OBR")[2], more.replace(b"202611200900|||F", b"202611201200|||C").partition(b"OBR")[2]
+    )
+    both = [oru("A1", order="L7", value="4.1") + more, oru("A2", order="L7", value="4.9", status="C", issued="202611201100")]
+    messages = [arrival_of(message) for message in (*both, corrected.replace(b"|5.1|", b"|6.2|"))]
+    store.put(messages)
+    drain(store, Desk(store, tmp_path / "out", Records(None)), tmp_path / "out")
+    found = values(json.loads((tmp_path / "out" / f"{messages[-1].name}{RESULT}").read_text()))
+    assert (found["Potassium"], found["Cholesterol"]) == (4.9, 6.2)
+
+
+def test_a_worker_that_ends_between_results_and_queue_notes_the_same_messages_again(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    messages = [arrival_of(oru("A1", order="L7")), arrival_of(oru("A2")), arrival_of(oru("A3", order="L7", value="5.0", status="C"))]
+    store.put(messages)
+    desk = Desk(store, tmp_path / "out", Records(None))
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(Store, "finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        drain(store, desk, tmp_path / "out")
+    assert store.counts().done == 0
+    while drain(store, desk, tmp_path / "out"):
+        pass
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {f"{message.name}{RESULT}" for message in messages} and store.counts().done == 3
+    row = json.loads((tmp_path / "out" / f"{messages[2].name}{RESULT}").read_text())
+    assert row["message"]["supersedes"] == messages[0].name and values(row)["Potassium"] == 5.0
+
+
+def test_files_that_are_written_together_appear_together_or_not_at_all(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="fault"), Files() as files:
+        files.write(tmp_path / "a", "1")
+        raise ValueError("fault")
+    assert not list(tmp_path.iterdir())
+    with Files() as files:
+        files.write(tmp_path / "a", "1")
+        files.write(tmp_path / "sub" / "b", b"2")
+        assert not (tmp_path / "a").exists()
+    assert (tmp_path / "a").read_text() == "1" and (tmp_path / "sub" / "b").read_bytes() == b"2"
+    assert len(list(tmp_path.rglob("*"))) == 3
 
 
 def test_the_page_of_an_earlier_version_leads_to_the_later_one(note: Callable[..., list[dict[str, object]]], tmp_path: Path) -> None:

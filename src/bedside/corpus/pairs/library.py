@@ -120,7 +120,7 @@ def library_records(*, each: int, seed: int) -> Iterator[Record]:
         for number in range(1, 1 + (each if template.measure else 1)):
             verbatim = example(template, draw)
             asked = question(draw.choice(("entry", "section", "question")), verbatim)
-            labels = {"pair": "template", "template": template.id, "device": template.device}
+            labels = {"pair": "template", "audience": "clinician", "template": template.id, "device": template.device}
             messages: tuple[tuple[Role, str], ...] = (("user", asked), ("assistant", template.written(verbatim)))
             yield Record(messages, f"templates.yaml:{template.id}:{number}", f"template:{template.id}", labels)
 

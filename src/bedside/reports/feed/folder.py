@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bedside.errors import SourceError
-from bedside.reports.feed.desk import PAGE, REASON, REFUSED, RESULT, Desk, Outcome, free_name, write_durably
+from bedside.reports.feed.desk import PAGE, REASON, REFUSED, RESULT, Desk, Outcome, free_name
+from bedside.reports.feed.durable import write_durably
 from bedside.reports.feed.store import Arrival, Store
 from bedside.reports.readers import read_report
 from bedside.reports.readers.source import MAX_BYTES
@@ -96,7 +97,7 @@ class Folder:
         if receipt.state == "done" and self._desk.has(path.name):
             return None
         message = self._store.begin(receipt.id)
-        outcome = self._desk.note(message, lambda: read_report(path))
+        (outcome,) = self._desk.note([(message, lambda: read_report(path))])
         if outcome.refused:
             self._store.refuse(message, outcome.refused)
             self._set_aside(parts, outcome.refused)

@@ -220,13 +220,14 @@ class Store:
         rows = self._base.execute("SELECT content, key, id FROM report WHERE filing = ? ORDER BY id", (row,)).fetchall()
         return Filing([Version(DiagnosticReport.model_validate_json(content), key, own) for content, key, own in rows], row, result)
 
-    def finish(self, message: Message, filings: Sequence[Filing]) -> None:
-        """Mark a message as noted and keep its reports, all in one commit."""
+    def finish(self, noted: Sequence[tuple[Message, Sequence[Filing]]]) -> None:
+        """Mark messages as noted and keep the reports of each, all in one commit."""
         with self._writing():
-            for filing in filings:
-                if filing.keep:
-                    self._keep(filing)
-            self._base.execute("UPDATE message SET state = 'done', reason = '' WHERE id = ?", (message.id,))
+            for message, filings in noted:
+                for filing in filings:
+                    if filing.keep:
+                        self._keep(filing)
+                self._base.execute("UPDATE message SET state = 'done', reason = '' WHERE id = ?", (message.id,))
 
     def _keep(self, filing: Filing) -> None:
         values = (filing.id, filing.result, _now())

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from bedside.engine.base import Engine
 from bedside.errors import BedsideError
-from bedside.reports.feed.desk import REASON, REFUSED, Desk, Outcome, write_durably
+from bedside.reports.feed.desk import REASON, REFUSED, Desk, Outcome, Read
+from bedside.reports.feed.durable import Files
 from bedside.reports.feed.records import Records
 from bedside.reports.feed.store import Message, Store
 from bedside.reports.readers import read_report
-from bedside.workspace.files import written_whole
 
 QUEUE = "queue.sqlite"
 _IDLE_SECONDS = 0.02
@@ -70,21 +70,22 @@ def run_worker(work: Work, stop: Event) -> None:
 
 def drain(store: Store, desk: Desk, out: Path) -> list[Outcome]:
     """Note the next messages that wait; returns what became of them."""
-    return [_noted(store, desk, out, message) for message in store.take()]
-
-
-def _noted(store: Store, desk: Desk, out: Path, message: Message) -> Outcome:
-    if message.tries > _MOST_TRIES:
-        outcome = Outcome(message.name, f"It ended the worker {_MOST_TRIES} times.")
+    taken = store.take()
+    if taken and taken[0].tries > _MOST_TRIES:  # it came alone
+        outcomes = [Outcome(taken[0].name, f"It ended the worker {_MOST_TRIES} times.")]
     else:
-        outcome = desk.note(message, lambda: read_report(message.body or b"", f"{message.name}.hl7"))
-    if outcome.refused:
-        folder = out / REFUSED
-        with written_whole(folder / f"{message.name}.hl7") as partial:
-            partial.write_bytes(message.body or b"")
-        write_durably(folder / f"{message.name}{REASON}", outcome.refused + "\n")
-        store.refuse(message, outcome.refused)
-    return outcome
+        outcomes = desk.note([(one, _reader(one)) for one in taken])
+    for message, outcome in zip(taken, outcomes, strict=True):
+        if outcome.refused:
+            with Files() as files:
+                files.write(out / REFUSED / f"{message.name}.hl7", message.body or b"")
+                files.write(out / REFUSED / f"{message.name}{REASON}", outcome.refused + "\n")
+            store.refuse(message, outcome.refused)
+    return outcomes
+
+
+def _reader(message: Message) -> Read:
+    return lambda: read_report(message.body or b"", f"{message.name}.hl7")
 
 
 @contextmanager

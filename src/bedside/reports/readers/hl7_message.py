@@ -95,8 +95,9 @@ class Segment:
 
     def first(self, field: int, component: int = 1) -> str:
         """A component (from 1) of a field's first repeat, stripped; "" where it is missing."""
-        found = self.repeats(field)
-        return found[0][component - 1].strip() if found and len(found[0]) >= component else ""
+        signs = self.encoding
+        parts = self.raw(field).split(signs.repeat, 1)[0].split(signs.component, component)
+        return signs.unescaped(parts[component - 1]).strip() if len(parts) >= component else ""
 
     def text(self, field: int) -> str:
         """All of a text field; its repeats are lines."""

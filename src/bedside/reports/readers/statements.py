@@ -10,12 +10,14 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from bedside.knowledge.ucum import unit, unit_pattern
 from bedside.reports.model import Span
+from bedside.reports.readers.aligned import Columns, Row
 from bedside.reports.readers.data import content
 from bedside.reports.readers.source import Draft, ReportError
-from bedside.reports.readers.values import NUMBER
+from bedside.reports.readers.values import FLAG, NUMBER, interval
 from bedside.reports.units import analyte_of, unit_fault, unit_of
 
 Place = Callable[[int, int], Span]
@@ -23,7 +25,6 @@ Place = Callable[[int, int], Span]
 
 MAX_CHARACTERS = 1024 * 1024
 _MAX_LINE = 2000
-_FLAG = r"(?:HH|LL|[HLA](?![\w/])|\*{1,3}|\((?:H|L|HH|LL|A|\*)\)|\b(?:high|low|abnormal|critical)\b)"
 _HEADING = re.compile(r"\s*(?P<label>[A-Za-z][A-Za-z0-9 /&.'()-]{0,48}?)\s*:\s*(?P<rest>.*)")
 _CAPITALS = re.compile(r"\s*[A-Z][A-Z /&()-]{3,48}\s*")
 _PRESSURE = re.compile(
@@ -48,6 +49,8 @@ _BIRTH_AND_SEX = re.compile(
     r"(?P<born>\S.*?\d{4}|\d{4}-\d\d-\d\d)[\s,(/]+(?:\d{1,3}\s?y\w*[\s,)/]*)?(?P<sex>male|female|m|f)\W*", re.IGNORECASE
 )
 _NAME_FIRST = re.compile(r"[A-Z][A-Za-z'’-]+,\s?[A-Z][A-Za-z'’ -]+")
+_BLANK = re.compile(r"\s*|[\s=_~+|-]{3,}")
+"""A line without words: nothing, or a rule between others."""
 _LETTERS = re.compile(r"[A-Za-z]{2,}")
 _WORD = re.compile(r"[A-Za-z0-9+/%\-']*[A-Za-z][A-Za-z0-9+/%\-']*[.,]?|\([^()]{1,20}\)|\d{1,3}")
 _ROW_NAME = re.compile(r"[A-Za-z][^\t:=]{1,45}")
@@ -101,9 +104,18 @@ class _Text:
         self.lines: list[str] = []
         self.start = 0
         self.end = 0
+        self.columns = Columns()
 
     def line(self, written: str, start: int) -> None:
-        """Reads a line that stands at `start`; a blank one ends a paragraph."""
+        """Reads a line that stands at `start`; one without words ends a paragraph."""
+        aligned = len(written) <= _MAX_LINE
+        if aligned and self.columns.header(written):
+            self._end_paragraph()
+            self.draft.comments += [written.strip()] if re.search(r"\d", written) else []
+            return
+        if aligned and (row := self.columns.row(written)):
+            self._row(row, written, start)
+            return
         if headers := _headers_of(written):
             self._end_paragraph()
             for what, value in headers:
@@ -111,7 +123,7 @@ class _Text:
             return
         found = _HEADING.fullmatch(written)
         told = header_of(found["label"]) if found and found["rest"] else None
-        if not written.strip():
+        if _BLANK.fullmatch(written):
             self._end_paragraph()
         elif found and told:
             self._end_paragraph()
@@ -140,6 +152,19 @@ class _Text:
     def _header(self, told: str, value: str, line: str) -> None:
         if self.headers.setdefault(told, value) != value:
             self.draft.comments.append(line)
+
+    def _row(self, row: Row, written: str, start: int) -> None:
+        """Adds the result of a row in aligned columns."""
+        self._end_paragraph()
+        self.heading = None
+        text = written.strip()
+        at = start + written.index(text)
+        span = self.place(at, at + len(text))
+        more: dict[str, Any] = {"flag": row.flag, "time": row.day, "comments": row.earlier}
+        if row.is_number:
+            self.draft.result(row.name, row.written, row.unit, span, text=text, limits=row.limits, **more)
+        else:
+            self.draft.statement(row.name, text, span, written_value=row.written, range=interval(row.limits), **more)
 
     def _words(self, written: str, start: int) -> None:
         """Reads a line that is no heading: its results, and what it says beside them."""
@@ -355,7 +380,7 @@ def _period_pattern() -> re.Pattern[str]:
 
 @cache
 def _value_pattern() -> re.Pattern[str]:
-    flag = rf"(?:(?P<before>{_FLAG})\s*)?"
+    flag = rf"(?:(?P<before>{FLAG})\s*)?"
     return re.compile(
         rf"(?<![\w.,/:+−-]){flag}(?P<written>(?:[<>]=?|[≤≥])?\s?{NUMBER})(?!\w|[.,:/-]\d|\s?[-–]\s?\d)"
         rf"(?:\s?(?P<unit>{unit_pattern()})(?![\w/^]))?",
@@ -368,4 +393,4 @@ def _tail_pattern() -> re.Pattern[str]:
     units = rf"(?:{unit_pattern()})(?![\w/^])"
     stated = r"(?:ref(?:erence)?\.?\s?(?:range|interval|int)?|range|normal|rr|interval)?\s*:?\s*"
     limits = rf"{stated}[(\[]?\s*{stated}(?P<limits>{NUMBER}\s*(?:-|–|to)\s*{NUMBER}|(?:[<>]=?|[≤≥])\s*{NUMBER})(?:\s*(?P<unit2>{units}))?\s*[)\]]?"
-    return re.compile(rf"\s*(?P<flag>{_FLAG})?\s*(?P<unit>{units})?\s*(?:{limits})?\s*(?P<flag2>{_FLAG})?", re.IGNORECASE)
+    return re.compile(rf"\s*(?P<flag>{FLAG})?\s*(?P<unit>{units})?\s*(?:{limits})?\s*(?P<flag2>{FLAG})?", re.IGNORECASE)

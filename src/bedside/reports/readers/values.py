@@ -13,6 +13,8 @@ Comparator = Literal["", "<", ">", "<=", ">="]
 
 NUMBER = r"[-+−]?(?:\d{1,3}(?:,\d{3})+(?:\.\d{1,12})?|\d{1,15}(?:[.,]\d{1,12})?|\.\d{1,12})(?:[eE][-+]?\d{1,2})?"
 """A number in running text: groups of thousands by commas, a decimal point or comma, an exponent."""
+FLAG = r"(?:HH|LL|[HLA](?![\w/])|\*{1,3}|\((?:H|L|HH|LL|A|\*)\)|\b(?:high|low|abnormal|critical)\b)"
+"""What says beside a number that it is abnormal."""
 _COMPARED = re.compile(rf"\s*(?P<comparator><=|>=|=<|=>|[<>≤≥])?\s*(?P<number>{NUMBER})\s*")
 _THOUSANDS = re.compile(r"[-+−]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?(?:[eE].*)?")
 _COMPARATORS: dict[str, Comparator] = {"≤": "<=", "≥": ">=", "=<": "<=", "=>": ">="}
