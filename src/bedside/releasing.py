@@ -23,7 +23,7 @@ from bedside.engine.understanding import MAX_TOKENS, TASK
 from bedside.errors import ReleaseError
 from bedside.evaluation.evaluate import SHIPPED, ask_engine, ask_minilm, write_evaluation
 from bedside.evaluation.suites import load_suite, suite_path
-from bedside.recipe.models import Recipe
+from bedside.recipe.models import Purpose, Recipe
 from bedside.release import (
     Evaluation,
     GateResult,
@@ -48,6 +48,26 @@ _PARALLEL = 4
 _BASE_TOKENS = 4
 _GREEDY_TOKENS = 24
 _GREEDY_PROMPTS = 12
+
+
+USAGE: dict[Purpose, str] = {
+    "callers": 'bedside understand --release {release} "can I get in with Dr Nguyen this arvo"',
+    "reports": "bedside report REPORT --patient RECORD --release {release}",
+    "questions": 'bedside ask --release {release} "your question"',
+}
+"""The command that tries a release."""
+_LIMITS: dict[Purpose, list[str]] = {
+    "callers": [
+        "It reads what callers say; it does not decide what is urgent. Rules that run without a model do that.",
+        "Synthetic training turns; Australian English first.",
+    ],
+    "reports": [
+        "It words summaries of reports for clinicians; findings, notes and urgency come from rules that run without a model.",
+        "Every sentence of it is checked back against findings and notes, and left out where they do not bear it out.",
+        "Invented training reports; no clinician has reviewed them.",
+    ],
+    "questions": ["It answers from what it was taught; it does not diagnose, dose or decide what is urgent.", "Australian English first."],
+}
 
 
 class Releasing:
@@ -283,10 +303,8 @@ class Releasing:
             "sources": [{"name": n, "records": r, "licence": licences.get(n, "unknown")} for n, r in records.items()],
             "training": settings,
             "scores": scores,
-            "limits": [
-                "It reads what callers say; it does not decide what is urgent. Rules that run without a model do that.",
-                "Synthetic training turns; Australian English first.",
-            ],
+            "limits": _LIMITS[recipe.purpose],
+            "usage": USAGE[recipe.purpose].format(release="."),
         }
 
 

@@ -48,13 +48,17 @@ def fetch(
 def run(recipe: RecipeFile, changes: Set = None, runs: Runs = Path("runs")) -> None:
     """Run a recipe from its sources to a verified release; finished stages are kept."""
     from bedside.pipeline import Pipeline
+    from bedside.releasing import USAGE
     from bedside.workspace.run import Run
 
     loaded = recipe_at(recipe, changes)
     folder = Pipeline(loaded, recipe.parent, Run(runs / loaded.name), out).all()
-    out.print(f"\nrelease: {folder}\nreport:  {folder / 'evaluation.html'}", highlight=False)
-    verb = "understand" if loaded.task == "understand" else "ask"
-    out.print(f'Next: bedside {verb} --release {folder} "can I get in with Dr Nguyen this arvo"', highlight=False)
+    out.print(f"\nrelease: {folder}", highlight=False)
+    if (folder / "evaluation.html").is_file():
+        out.print(f"report:  {folder / 'evaluation.html'}", highlight=False)
+    out.print(f"Next: {USAGE[loaded.purpose].format(release=folder)}", highlight=False)
+    if loaded.purpose == "reports":
+        out.print(f"      bedside reports evaluate --release {folder}", highlight=False)
 
 
 @app.command(rich_help_panel=PANEL)

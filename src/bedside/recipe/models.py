@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Share = Field(ge=0, le=1)
 Task = Literal["understand", "answer"]
+Purpose = Literal["callers", "reports", "questions"]
 Quantisation = Literal["F16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K_S", "Q4_K_M", "Q5_K_M", "Q6_K"]
 
 
@@ -227,6 +228,13 @@ class Recipe(_Part):
     """How it is measured."""
     release: ReleaseSpec
     """The file that ships, and the gates before it."""
+
+    @property
+    def purpose(self) -> Purpose:
+        """What its release is used for: to understand callers, to word summaries of reports, or to answer questions."""
+        if self.task == "understand":
+            return "callers"
+        return "reports" if any(source.reader in ("diagnostics", "invented_reports") for source in self.corpus.sources) else "questions"
 
     @model_validator(mode="after")
     def _fits(self) -> Recipe:

@@ -39,6 +39,7 @@ class CardFacts(BaseModel):
         scores: measure → column (such as `base`, `tuned`, `95 % interval`) → value.
         limits: sentences, besides the notice that every card carries.
         summary: one paragraph at the top.
+        usage: the command that tries it, in the folder of the card.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,6 +51,7 @@ class CardFacts(BaseModel):
     scores: dict[str, dict[str, str | int | float]] = {}
     limits: tuple[str, ...] = ()
     summary: str = ""
+    usage: str = 'bedside ask --release . "your question"'
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> CardFacts:
