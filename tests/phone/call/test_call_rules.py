@@ -191,6 +191,13 @@ def test_an_unsure_yes_books_nothing(clinic: Clinic) -> None:
     assert "book.done" in call("yes").said()
 
 
+def test_a_yes_that_was_heard_badly_twice_is_a_yes_and_a_yes_and_a_no_are_neither(clinic: Clinic) -> None:
+    twice = Ringing(clinic)("book me in friday", "the first", *MARY, Heard("Yes.", confidence=0.3))
+    assert "book.done" in twice(Heard("yes, please", confidence=0.4)).said()
+    unlike = Ringing(clinic)("book me in friday", "the first", *MARY, Heard("yes", confidence=0.3))
+    assert unlike(Heard("no", confidence=0.3)).of(Transfer)
+
+
 def test_at_most_two_questions_come_before_times_are_offered(clinic: Clinic) -> None:
     call = Ringing(clinic)("can i make an appointment", "friday")
     assert [prompt for prompt in call.said(all_of_it=True) if prompt.startswith(("book.", "identity.", "offer."))] == [

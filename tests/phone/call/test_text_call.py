@@ -6,7 +6,7 @@ import json
 
 from clinic_by_phone import Clinic
 
-from bedside.phone.call.text import event_of, text_call
+from bedside.phone.call.text import event_of, facts_in_words, text_call
 
 MARY = ("mary brown third of march nineteen sixty two", "oh four nine one five seven oh double oh six")
 
@@ -35,3 +35,8 @@ def test_nobody_answers_a_transfer_and_a_message_is_taken(clinic: Clinic) -> Non
 
 def test_nobody_says_anything_and_the_lines_end(clinic: Clinic) -> None:
     assert clinic.ring().ended == "caller"
+
+
+def test_facts_are_written_for_people() -> None:
+    facts = {"rules": ("RF-1", "RF-2"), "slots": ["day"], "accepted": True, "answered": [False], "turn": 2, "to": "reception", "none": []}
+    assert facts_in_words(facts) == "rules=RF-1, RF-2; slots=day; accepted=yes; answered=no; turn=2; to=reception; none="

@@ -49,7 +49,7 @@ class Line:
         self._queue: list[Wish] = []
         self._question: Ask | None = None
         self._heard = Heard("")
-        self._spoken_over = self._keyed = ""
+        self._spoken_over = self._keyed = self._unsure = ""
         self._reason = "the caller asked for a person"
         self._to: list[str] = []
         self._turns = self._quiet = self._noises = self._misheard = 0

@@ -58,8 +58,9 @@ from bedside.phone.call.turns import (
     wishes,
 )
 from bedside.phone.call.watch import PLAIN, Alarm, first_aid, same_day_intent, watch
-from bedside.phone.words.answers import nothing_more
+from bedside.phone.words.answers import nothing_more, yes_no
 from bedside.phone.words.digits import whole_number
+from bedside.phone.words.plain import folded
 
 SILENCE = 3.0
 """Seconds after which a silent caller is asked again (project source book 5.3)."""
@@ -329,8 +330,11 @@ class Call(Leaving):
         self._heard = heard
         if (self._alarm is not None and self._interposed(self._alarm)) or self._keyed:
             return
-        question = self._question
-        unsure = heard.confidence < LEAST_CONFIDENCE and question is not None and question.kind in ("yes_no", "choice")
+        closed = self._question is not None and self._question.kind in ("yes_no", "choice")
+        said = folded(heard.text) if (answer := yes_no(heard.text)) is None else str(answer)
+        # Words that were heard badly twice and said the same both times were heard well enough.
+        unsure = closed and heard.confidence < LEAST_CONFIDENCE and said != self._unsure
+        self._unsure = said if unsure else ""
         self._advance(Answer("" if unsure else heard.text, confidence=heard.confidence))
 
     def _interposed(self, alarm: Alarm) -> bool:

@@ -44,9 +44,12 @@ def ask_number(first: str, other: str, read: Read[T], kind: ListenKind) -> Scrip
 
 
 def _right(digits: str) -> Script[bool]:
-    """Read digits back; anything but a yes means that they were heard wrongly."""
-    answer: Answer = yield Ask("number.read_back", {"number": aloud(grouped(digits))}, "yes_no")
-    return read_yes_no(answer) is True
+    """Read digits back, once more where the answer was neither yes nor no; anything but a yes means that they were heard wrongly."""
+    for _ in range(2):
+        answer: Answer = yield Ask("number.read_back", {"number": aloud(grouped(digits))}, "yes_no")
+        if (right := read_yes_no(answer)) is not None:
+            return right
+    return False
 
 
 def _next(asked: str, answer: Answer, other: str) -> str:
