@@ -7,6 +7,8 @@ export BEDSIDE_DATA ?= $(abspath $(CURDIR)/../shared/data)
 RECIPE ?= recipes/clinic-line.yaml
 # Programs that the phone line speaks through and that the tests call with.
 SYSTEM := espeak-ng baresip-core sip-tester
+# Many tests wait for calls that take as long as calls do, so there are more workers than cores; a file's tests stay in one worker.
+PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: setup demo test fast lint bench clean help
 
@@ -30,10 +32,10 @@ demo: setup ## Curate, train, evaluate, release, and show the release at work (a
 	$(BIN)/bedside demo $(RECIPE)
 
 test: setup lint ## All tests, with the real embedded model
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 fast: setup ## The tests that need no model: under 2 minutes
-	$(BIN)/python -m pytest -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 lint: setup ## Style, types and floors
 	$(BIN)/ruff check src tests bench
