@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import threading
@@ -63,6 +64,18 @@ def test_when_an_engines_process_is_killed_the_next_one_answers(gateway: Process
         assert response.status_code == 200 and ("[DONE]" in response.text or not stream)
     states = httpx.get(f"{outer.url}/ready").json()["engines"]
     assert [state["ready"] for state in states] == [False, True]
+
+
+def test_a_client_that_keeps_its_connection_waits_for_no_acknowledgement(gateway: Process) -> None:
+    """Nagle's algorithm holds the body of an answer back until the client's delayed acknowledgement of its head, some 40 ms."""
+    taken = []
+    with httpx.Client(base_url=gateway.url, trust_env=False) as client:
+        for _ in range(60):
+            begun = time.perf_counter()
+            client.post("/v1/triage", json={"text": "hello"}).raise_for_status()
+            taken.append(time.perf_counter() - begun)
+            time.sleep(0.02)
+    assert statistics.median(taken) < 0.038
 
 
 def test_json_by_a_schema_from_the_real_model(gateway: Process, start: Start, tmp_path: Path) -> None:

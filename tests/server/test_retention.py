@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from sqlalchemy import func, insert, select
 
-from bedside.server.database import Database, DatabaseError, attempts, jobs, keys, people, rates, seconds, sessions
+from bedside.server.database import Database, attempts, jobs, keys, people, rates, sessions
 from bedside.server.retention import run_due
 from bedside.server.settings import GatewaySettings
 from bedside.workspace.audit import AuditLog
+from bedside.workspace.database import DatabaseError, seconds
 from fixtures_security import Clock, audit, clock, db
 
 DAY = 86_400

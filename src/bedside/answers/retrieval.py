@@ -25,6 +25,8 @@ _DEEP = 50
 """Passages that each of both searches brings."""
 _MOST_WORDS = 64
 """Words of a question that are looked up; nobody asks about more."""
+_AROUND = 20
+"""Passages before and after a place that are shown with it, some ten pages."""
 _DIMENSIONS = 384
 _KEPT = 20_000
 """Sentences whose vectors are kept, 30 MB."""
@@ -130,6 +132,28 @@ class Retrieval:
             if vector is not None:
                 rankings.append(self._by_vector(vector))
             return self._hits(fused(rankings)[:limit])
+
+    def around(self, source: str, start: int) -> list[Hit]:
+        """The part of a document that holds a place, in its order: the page where it has pages, else the passages near by.
+
+        Args:
+            source: the document's path within the folder.
+            start: the place in its text, in characters, such as that of a citation.
+
+        Returns:
+            Passages with the score 0; none where the index has no such place, or no longer.
+
+        Raises:
+            AnswersError: the index is damaged.
+        """
+        query = "SELECT passage, page, start, end FROM places JOIN documents ON documents.id = document WHERE source = ? ORDER BY start"
+        with self._lock, legible(self._path):
+            places = self._database.execute(query, (source,)).fetchall()
+            at = next((number for number, (_, _, first, end) in enumerate(places) if first <= start < end), None)
+            if at is None:
+                return []
+            near = places[max(0, at - _AROUND) : at + _AROUND + 1]
+            return self._hits([(passage, 0.0) for passage, page, _, _ in near if page == places[at][1]])
 
     def rarity(self, words: Iterable[str]) -> dict[str, float]:
         """For each word how telling it is in this index: ln(1 + N/n) of N passages of which n hold it or another form of it; n is 1 for unknown ones."""

@@ -20,9 +20,10 @@ from sqlalchemy import Connection
 
 from bedside.errors import BedsideError
 from bedside.phone import diary_sql as sql
-from bedside.phone.database import AnyRow, Database, practitioners, schedules, seconds, slots, utc_now
+from bedside.phone.database import Database, practitioners, schedules, slots
 from bedside.phone.practice import Practice
 from bedside.phone.practice_parts import Practitioner
+from bedside.workspace.database import AnyRow, seconds, utc_now
 
 HOLD_SECONDS = 120
 PART_OF_DAY = {"morning": (0, 12 * 60), "afternoon": (12 * 60, 17 * 60), "evening": (17 * 60, 24 * 60)}

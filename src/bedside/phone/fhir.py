@@ -20,23 +20,12 @@ from sqlalchemy import Connection, select, update
 
 from bedside.errors import SourceError
 from bedside.knowledge.identifiers import identifiers, is_valid
-from bedside.phone.database import (
-    AnyRow,
-    Database,
-    appointments,
-    messages,
-    patients,
-    practitioners,
-    requests,
-    results,
-    schedules,
-    seconds,
-    slots,
-)
+from bedside.phone.database import Database, appointments, messages, patients, practitioners, requests, results, schedules, slots
 from bedside.phone.patients import Patient, save
 from bedside.phone.practice import Practice
 from bedside.phone.requests import kinds
 from bedside.workspace.audit import Entry
+from bedside.workspace.database import AnyRow, seconds
 
 Resource = dict[str, Any]
 

@@ -24,7 +24,7 @@ from bedside.phone.call.menu import understand_by_words
 from bedside.phone.call.speaking import say, sentences
 from bedside.phone.call.text import Transcript
 from bedside.phone.call.watch import prepare
-from bedside.phone.database import Database, utc_now
+from bedside.phone.database import Database
 from bedside.phone.diary import SqlDiary
 from bedside.phone.leg import CallLeg
 from bedside.phone.media.switchboard import Switchboard
@@ -38,6 +38,7 @@ from bedside.phone.speech.say import Espeak, Kokoro, Prompts
 from bedside.phone.voice_call import Parts, VoiceCall
 from bedside.safety.approved import tables
 from bedside.workspace.audit import AuditLog
+from bedside.workspace.database import utc_now
 from bedside.workspace.files import disk_errors, written_whole
 
 log = logging.getLogger(__name__)

@@ -21,9 +21,10 @@ from sqlalchemy import select, update
 from bedside.errors import BedsideError
 from bedside.knowledge.identifiers import is_valid
 from bedside.knowledge.sms import sms_texts
-from bedside.phone.database import AnyRow, Database, messages, seconds, utc_now
+from bedside.phone.database import Database, messages
 from bedside.phone.patients import Patient
 from bedside.phone.practice import Practice
+from bedside.workspace.database import AnyRow, seconds, utc_now
 
 LEASE_SECONDS = 60
 """How long a sender has one message to itself."""

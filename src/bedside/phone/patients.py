@@ -18,9 +18,10 @@ from rapidfuzz.distance import JaroWinkler
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from bedside.knowledge.identifiers import is_valid
-from bedside.phone.database import AnyRow, Database, caller_failures, identity_failures, patients, utc_now
+from bedside.phone.database import Database, caller_failures, identity_failures, patients
 from bedside.phone.practice_parts import IdentityCheck
 from bedside.safety.spelling import sound
+from bedside.workspace.database import AnyRow, utc_now
 
 Third = Literal["medicare", "mobile", "street", "postcode"]
 

@@ -21,10 +21,11 @@ from sqlalchemy import and_, case, insert, select, true, update
 
 from bedside.errors import BedsideError
 from bedside.knowledge.dispositions import dispositions
-from bedside.phone.database import AnyRow, Database, requests, results, seconds, utc_now
+from bedside.phone.database import Database, requests, results
 from bedside.phone.practice import Practice
 from bedside.safety.medicines import is_critical_supply, monitored
 from bedside.safety.triage import triage
+from bedside.workspace.database import AnyRow, seconds, utc_now
 
 Priority = Literal["routine", "today", "emergency"]
 Owner = Literal["reception", "nurse", "doctor", "manager"]

@@ -54,7 +54,7 @@ from bedside.phone.call.events import (
 from bedside.phone.call.line import State
 from bedside.phone.call.machine import Call
 from bedside.phone.call.speaking import say
-from bedside.phone.call.text import Entry, Stage, Transcript
+from bedside.phone.call.text import Entry, Stage, Transcript, facts_in_words
 from bedside.phone.ending import finished
 from bedside.phone.handing_over import accepts
 from bedside.phone.leg import CallLeg, Digit, Ending, Played
@@ -248,8 +248,7 @@ class VoiceCall:
     # Writing down
 
     def _note(self, event: str, **facts: Any) -> None:
-        shown = ", ".join(f"{name}={value}" for name, value in facts.items())
-        self.transcript.entries.append(Entry("note", event, shown))
+        self.transcript.entries.append(Entry("note", event, facts_in_words(facts)))
         self._notes.put_nowait((event, facts))
 
     async def _write_down(self) -> None:

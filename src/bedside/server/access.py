@@ -25,13 +25,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from bedside.server.attempts import TooManyAttemptsError, address_subject
-from bedside.server.database import DatabaseError
 from bedside.server.gateway import Gateway
 from bedside.server.hashing import in_hashing_thread
 from bedside.server.keys import KeyInfo, Scope
 from bedside.server.people import Person, Role
 from bedside.server.problems import ProblemError
 from bedside.server.sessions import Lifetime, Sessions, clear_cookie, csrf_matches, set_cookie, token_of
+from bedside.workspace.database import DatabaseError
 
 LOGIN = "/console/login"
 HOME = "/console"

@@ -22,7 +22,8 @@ from anyio import to_thread
 from sqlalchemy import case, delete, select, update
 
 from bedside.errors import BedsideError
-from bedside.server.database import Database, DatabaseError, attempts, rates, seconds, utc_now
+from bedside.server.database import Database, attempts, rates
+from bedside.workspace.database import DatabaseError, seconds, utc_now
 
 _FORGIVEN_SECONDS = 3600
 _SYNC_SECONDS = 1.0

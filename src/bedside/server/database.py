@@ -6,16 +6,11 @@ nothing that a gateway keeps to itself outlives five seconds. Moments are whole 
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Integer, MetaData, String, Table, Text
-from sqlalchemy.dialects import postgresql, sqlite
 
-from bedside.phone.database import Database as ClinicDatabase
-from bedside.phone.database import DatabaseError, seconds, utc_now
-
-__all__ = ["METADATA", "Database", "DatabaseError", "attempts", "jobs", "keys", "people", "rates", "seconds", "sessions", "utc_now"]
+from bedside.workspace import database
 
 METADATA = MetaData()
 
@@ -75,28 +70,15 @@ jobs = Table(
 )
 
 
-class Database(ClinicDatabase):
-    """A connection pool; safe to share between threads. Calls block: an event loop hands them to a thread.
+class Database(database.Database):
+    """A database with the gateway's tables.
 
     Args:
-        url: a SQLAlchemy URL such as `postgresql+pg8000://user@host/bedside`, or the path of a SQLite file, which is made where it is not.
+        url: as for `bedside.workspace.database.Database`.
 
     Raises:
         DatabaseError: it cannot be opened, or its tables cannot be made.
     """
 
     def __init__(self, url: str | Path) -> None:
-        for step in (partial(super().__init__, url), self._make_tables):
-            try:
-                step()
-            except DatabaseError:
-                # Of gateways that start at once on an empty PostgreSQL all but the first are refused a table, and find it on the next look.
-                step()
-
-    def _make_tables(self) -> None:
-        with self.writing() as connection:
-            METADATA.create_all(connection)
-
-    def inserting(self, table: Table) -> sqlite.Insert | postgresql.Insert:
-        """An insert that may go on with `on_conflict_do_update`, in the database's own dialect."""
-        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+        super().__init__(url, METADATA)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from fastapi import Request
 
 from bedside.errors import WorkspaceError
+from bedside.server.auditing import GatewayAuditLog
 from bedside.server.database import Database
 from bedside.server.engines import EnginePool, open_engines
 from bedside.server.integrity import Integrity
@@ -18,7 +19,6 @@ from bedside.server.metrics import Metrics
 from bedside.server.people import People
 from bedside.server.rails import Rails, open_rails
 from bedside.server.settings import GatewaySettings
-from bedside.workspace.audit import AuditLog
 
 if TYPE_CHECKING:
     from bedside.answers import Answers
@@ -48,7 +48,7 @@ class Gateway:
     store: Database
     keys: KeyStore
     people: People
-    audit: AuditLog
+    audit: GatewayAuditLog
     integrity: Integrity
     answers: Answers | None
     metrics: Metrics

@@ -19,11 +19,11 @@ from enum import StrEnum
 from sqlalchemy import Connection, insert, select, update
 
 from bedside.errors import BedsideError
-from bedside.phone.database import AnyRow
 from bedside.server.attempts import Attempts, Patience, RateLimits, TooManyAttemptsError, address_subject
-from bedside.server.database import Database, keys, seconds, utc_now
+from bedside.server.database import Database, keys
 from bedside.server.hashing import hashed, matches
 from bedside.workspace.audit import AuditLog
+from bedside.workspace.database import AnyRow, seconds, utc_now
 
 FRESH_SECONDS = 4.0
 """How long a key that was found good is believed without reading its row."""

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from bedside.knowledge.dispositions import disposition
+from bedside.server.auditing import GatewayAuditLog
 from bedside.server.engines import EnginePool
 from bedside.server.integrity import Integrity
 from bedside.server.logs import Seen
-from bedside.workspace.audit import AuditLog, Entry
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 """Upper ends of the latency classes: the rules answer in milliseconds, a long answer takes a minute."""
@@ -72,13 +72,13 @@ class Metrics:
         """Show the state of engines and releases whenever the metrics are read."""
         self.registry.register(_States(engines, integrity))
 
-    def audit_log(self, folder: Path) -> AuditLog:
+    def audit_log(self, folder: Path) -> GatewayAuditLog:
         """An audit log of which each write is measured.
 
         Raises:
             AuditError: as for `AuditLog`.
         """
-        return _MeasuredAuditLog(folder, self._audit_seconds, self._audit_waiting)
+        return GatewayAuditLog(folder, self._audit_seconds, self._audit_waiting)
 
     def text(self) -> bytes:
         """All of them in Prometheus' text format."""
@@ -104,14 +104,3 @@ class _States(Collector):
         for state in self._integrity.states:
             whole.add_metric([state.engine], float(state.problem is None))
         return iter((up, requests, whole))
-
-
-class _MeasuredAuditLog(AuditLog):
-    def __init__(self, folder: Path, seconds: Histogram, waiting: Gauge) -> None:
-        super().__init__(folder)
-        self._seconds = seconds
-        self._waiting_now = waiting
-
-    def append(self, kind: str, /, **data: Any) -> Entry:
-        with self._waiting_now.track_inprogress(), self._seconds.time():
-            return super().append(kind, **data)

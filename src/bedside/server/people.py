@@ -17,11 +17,11 @@ from enum import StrEnum
 from sqlalchemy import Connection, delete, insert, select, update
 
 from bedside.errors import BedsideError
-from bedside.phone.database import AnyRow
 from bedside.server.attempts import Attempts, Patience, TooManyAttemptsError, address_subject, login_subject
-from bedside.server.database import Database, people, seconds, sessions, utc_now
+from bedside.server.database import Database, people, sessions
 from bedside.server.hashing import NO_HASH, hashed, matches
 from bedside.workspace.audit import AuditLog
+from bedside.workspace.database import AnyRow, seconds, utc_now
 
 SHORTEST_PASSWORD = 15
 LONGEST_PASSWORD = 256

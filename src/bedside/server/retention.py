@@ -19,9 +19,10 @@ from anyio import to_thread
 from sqlalchemy import ColumnElement, Table, delete, or_, update
 
 from bedside.errors import BedsideError
-from bedside.server.database import Database, attempts, jobs, keys, rates, seconds, sessions, utc_now
+from bedside.server.database import Database, attempts, jobs, keys, rates, sessions
 from bedside.server.settings import GatewaySettings
 from bedside.workspace.audit import AuditLog
+from bedside.workspace.database import seconds, utc_now
 
 LOOK_SECONDS = 600.0
 """How often a gateway looks whether a job is due."""

@@ -18,8 +18,9 @@ from fastapi import Response
 from sqlalchemy import delete, insert, select, update
 from starlette.requests import HTTPConnection
 
-from bedside.server.database import Database, people, seconds, sessions, utc_now
+from bedside.server.database import Database, people, sessions
 from bedside.server.people import Person, person_of
+from bedside.workspace.database import seconds, utc_now
 
 _TOUCH_SECONDS = 60
 """How exact the time of a session's last request is."""

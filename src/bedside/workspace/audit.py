@@ -28,7 +28,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,11 +84,29 @@ class Verified:
 
 
 @dataclass(slots=True)
-class _Waiting:
+class Noted:
+    """An event that was handed to `AuditLog.note`; `entry` or `fault` stands once it was written, or could not be."""
+
     kind: str
     data: dict[str, Any]
     entry: Entry | None = None
     fault: AuditError | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was written, or could not be."""
+        return self.entry is not None or self.fault is not None
+
+    def written(self) -> Entry:
+        """Its entry.
+
+        Raises:
+            AuditError: it could not be written.
+        """
+        if self.fault is not None:
+            raise self.fault
+        assert self.entry is not None
+        return self.entry
 
 
 @dataclass(slots=True)
@@ -122,7 +140,7 @@ class AuditLog:
     def __init__(self, folder: Path, now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)) -> None:
         self._folder = folder
         self._now = now
-        self._queue: list[_Waiting] = []
+        self._queue: list[Noted] = []
         self._queue_lock = threading.Lock()
         self._writer = threading.Lock()
         self._tail = _Tail()
@@ -140,24 +158,33 @@ class AuditLog:
             AuditError: a kind or a field that is not in `audit_events.yaml`, a value that is no short text, number or list of them, or a
                 disk that is full. Nothing of the event is kept then.
         """
+        noted = self.note(kind, **data)
+        self.write(noted)
+        return noted.written()
+
+    def note(self, kind: str, /, **data: Any) -> Noted:
+        """Take an event for the next `write`; never blocks. It is nothing that was logged until then.
+
+        Raises:
+            AuditError: as `append`, where the event is at fault.
+        """
         _check(kind, data)
-        waiting = _Waiting(kind, data)
+        noted = Noted(kind, data)
         with self._queue_lock:
-            self._queue.append(waiting)
+            self._queue.append(noted)
+        return noted
+
+    def write(self, noted: Noted) -> None:
+        """Write all events that were noted, unless `noted` is over by now. Blocks for one fsync, whatever their number."""
         with self._writer:
-            if waiting.entry is None and waiting.fault is None:
+            if not noted.is_over:
                 with self._queue_lock:
                     batch, self._queue = self._queue, []
                 self._write(batch)
-        if waiting.fault is not None:
-            raise waiting.fault
-        assert waiting.entry is not None
-        return waiting.entry
 
     def fingerprint(self, value: str) -> str:
         """A keyed hash (HMAC-SHA-256, 16 hex digits) that tells whether two values are equal and nothing else about them."""
-        with self._explained():
-            return hmac.new((self._folder / "key").read_bytes(), value.encode(), hashlib.sha256).hexdigest()[:16]
+        return hmac.new(self._key, value.encode(), hashlib.sha256).hexdigest()[:16]
 
     def head(self) -> Head:
         """The last entry's number and hash, to be kept in another place."""
@@ -213,30 +240,30 @@ class AuditLog:
                     path.unlink()
         return removed
 
-    def _write(self, batch: list[_Waiting]) -> None:
+    def _write(self, batch: list[Noted]) -> None:
         """One write and one fsync for a batch; all of its events or none."""
         try:
             with self._explained(), self._alone():
                 tail = self._current()
-                repair = [_Waiting("audit.repaired", {"bytes": self._cut})] if self._cut else []
+                repair = [Noted("audit.repaired", {"bytes": self._cut})] if self._cut else []
                 made = self._chained([*repair, *batch], tail.head)
                 path = self._file_of_today(tail)
                 _append(path, b"".join(line for _, line in made))
                 self._cut = 0
                 self._tail = _Tail(path.name, path.stat().st_size, self._changed(), Head(made[-1][0].seq, made[-1][0].hash))
-                for waiting, (entry, _) in zip(batch, made[len(repair) :], strict=True):
-                    waiting.entry = entry
+                for noted, (entry, _) in zip(batch, made[len(repair) :], strict=True):
+                    noted.entry = entry
         except AuditError as error:
-            for waiting in batch:
-                waiting.fault = error
+            for noted in batch:
+                noted.fault = error
 
-    def _chained(self, batch: Iterable[_Waiting], head: Head) -> list[tuple[Entry, bytes]]:
+    def _chained(self, batch: Iterable[Noted], head: Head) -> list[tuple[Entry, bytes]]:
         made = []
-        for waiting in batch:
+        for noted in batch:
             at = self._now()
-            plain = {"seq": head.seq + 1, "at": at.isoformat(), "kind": waiting.kind, "data": waiting.data, "prev": head.hash}
+            plain = {"seq": head.seq + 1, "at": at.isoformat(), "kind": noted.kind, "data": noted.data, "prev": head.hash}
             digest = _digest(plain)
-            entry = Entry(head.seq + 1, at, waiting.kind, waiting.data, head.hash, digest)
+            entry = Entry(head.seq + 1, at, noted.kind, noted.data, head.hash, digest)
             made.append((entry, _canonical({**plain, "hash": digest}) + b"\n"))
             head = Head(entry.seq, digest)
         return made
@@ -274,6 +301,11 @@ class AuditLog:
             return self._current()
         entry = _parse(line, newest.name)
         return _Tail(newest.name, whole, changed, Head(entry.seq, entry.hash))
+
+    @cached_property
+    def _key(self) -> bytes:
+        with self._explained():
+            return (self._folder / "key").read_bytes()
 
     def _changed(self) -> int:
         return self._folder.stat().st_mtime_ns

@@ -21,10 +21,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 from sqlalchemy import select
 
-from bedside.phone.database import Database, DatabaseError, appointments, slots
+from bedside.phone.database import Database, appointments, slots
 from bedside.phone.diary import Appointment, BookingError, Hold, Offer, SlotTakenError, SqlDiary
 from bedside.phone.practice import Practice
 from bedside.phone.practice_parts import Days, Practitioner
+from bedside.workspace.database import DatabaseError
 
 Part = Callable[..., Practice]
 
@@ -321,7 +322,7 @@ def test_postgresql_keeps_the_same_contract_under_eight_processes(postgres: str,
 def test_a_database_that_another_program_holds_is_named(
     database: Database, diary: SqlDiary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bedside.phone.database.LOCK_SECONDS", 0)
+    monkeypatch.setattr("bedside.workspace.database.LOCK_SECONDS", 0)
     impatient = SqlDiary(Database(tmp_path / "clinic.db"), diary._practice, diary._now)
     offer = diary.find(type="standard")[0]
     holder = sqlite3.connect(tmp_path / "clinic.db", isolation_level=None)

@@ -6,9 +6,10 @@ import pytest
 from conftest_bookings import Clock
 
 from bedside.knowledge.intents import catalogue
-from bedside.phone.database import Database, DatabaseError
+from bedside.phone.database import Database
 from bedside.phone.practice import Practice
 from bedside.phone.requests import RequestError, Requests, kinds
+from bedside.workspace.database import DatabaseError
 
 
 @pytest.fixture

@@ -34,6 +34,11 @@ from fixtures_model import base_gguf, chatml_contract  # noqa: F401  fixtures
 pytestmark = pytest.mark.slow
 
 TOKEN = "an-open-sesame-for-tests"
+LONG_DOCUMENT = (
+    "# Seals\n\n"
+    + "\n\n".join(f"Seal {number} is checked by the nurse who opens the trolley, and written down." for number in range(1, 181))
+    + "\n\nThe last seal of the year is put on by two people.\n"
+)
 PAGES = [place.path for places in PLACES.values() for place in places]
 TONE = (8000 * np.sin(np.arange(25 * FRAME_SAMPLES) * 2 * np.pi * 440 / 8000)).astype("<i2").tobytes()
 """Half a second of 440 Hz."""
@@ -91,6 +96,7 @@ def address(tmp_path_factory: pytest.TempPathFactory, base_gguf: Path, chatml_co
     documents = folder / "documents"
     documents.mkdir()
     (documents / "cold-chain.md").write_text(DOCUMENT, encoding="utf-8")
+    (documents / "seals.md").write_text(LONG_DOCUMENT, encoding="utf-8")
     index_folder(documents, folder / "answers.sqlite")
     release = invented_release(folder / "release", base_gguf, chatml_contract)
     settings = invented_settings(folder, [("base-model", release)], phone=line.url, index=folder / "answers.sqlite")
@@ -225,9 +231,25 @@ def test_a_question_is_answered_from_the_documents_with_the_passage(browser: Bro
         expect(page.locator("#answer-head")).to_contain_text("in the sources", timeout=90_000)
         page.locator("details summary").first.click()
         expect(page.locator("blockquote mark").first).to_contain_text("practice manager reports the breach")
+        with page.expect_popup() as opened:
+            page.get_by_role("link", name="Open the document at this passage").first.click()
+        expect(opened.value.locator("#quoted")).to_contain_text("practice manager reports the breach")
+        opened.value.close()
         page.get_by_label("Your question").fill("What is the capital of Mongolia?")
         page.get_by_role("button", name="Ask", exact=True).click()
         expect(page.locator("#answer-head")).to_contain_text("not in the sources", timeout=90_000)
+
+
+def test_a_citation_leads_to_its_place_on_the_page_also_on_a_narrow_screen(browser: Browser, address: str) -> None:
+    quote = "The last seal of the year is put on by two people."
+    start = LONG_DOCUMENT.index(quote)
+    with tab(browser, address, "amelia", viewport={"width": 360, "height": 740}) as page:
+        page.goto(f"/console/ask/document?source=seals.md&start={start}&end={start + len(quote)}#quoted")
+        expect(page.locator("#quoted")).to_have_text(quote)
+        expect(page.locator("#quoted")).to_be_in_viewport(ratio=1)
+        assert page.evaluate("scrollY") > 740 and page.evaluate("document.documentElement.scrollWidth") <= 360
+        expect(page.locator("article")).to_contain_text("Seal 150 is checked")  # what stands around it is there too
+        expect(page.locator("main")).to_contain_text("checked nothing of what is written here")
 
 
 def test_an_emergency_question_gets_the_approved_words_and_the_model_no_dose(browser: Browser, address: str) -> None:

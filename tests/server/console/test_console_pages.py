@@ -258,6 +258,15 @@ def test_one_changes_ones_own_password_with_the_old_one(logged_in: LogIn, gatewa
     assert "Your password is changed" in kim.get("/console/account?changed=true").text
 
 
+def test_a_citation_that_leads_nowhere_is_told_and_reception_opens_no_documents(logged_in: LogIn) -> None:
+    place = "/console/ask/document?source=gone.md&start=3&end=9"
+    gone = logged_in("amelia").get(place)
+    assert gone.status_code == 404 and "no such passage" in gone.text and NOTICE in gone.text
+    assert logged_in("june").get(place).status_code == 403
+    for wrong in ("start=-1&end=3", "start=x&end=3", "end=3"):
+        assert logged_in("amelia").get(f"/console/ask/document?source=a&{wrong}").status_code == 400
+
+
 def test_asking_without_an_engine_still_says_the_emergency_words(gateway: Gateway, logged_in: LogIn) -> None:
     amelia = logged_in("amelia")
     emergency = amelia.post("/console/ask", data={"question": "my husband collapsed and is not breathing, what do I do"})

@@ -225,11 +225,22 @@ def _with_transfers(driver: Driver, event: Event, answered: bool) -> list[Action
     return actions
 
 
+def facts_in_words(facts: Mapping[str, Any]) -> str:
+    """The facts of a note for a person to read: `rules=RF-1, RF-2; accepted=yes`."""
+    return "; ".join(f"{name}={_in_words(value)}" for name, value in facts.items())
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(_in_words, value)) if isinstance(value, list | tuple) else str(value)
+
+
 def _entry(action: Action) -> Entry | None:
     if isinstance(action, Say):
         return Entry("line", action.prompt, action.text)
     if isinstance(action, Note):
-        return Entry("note", action.event, ", ".join(f"{key}={value}" for key, value in action.facts.items()))
+        return Entry("note", action.event, facts_in_words(action.facts))
     if isinstance(action, Transfer):
         return Entry("note", "transfer", f"{action.to}: {action.summary}")
     return Entry("note", "voicemail", action.summary) if isinstance(action, Voicemail) else None

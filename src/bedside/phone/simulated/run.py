@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bedside.phone.database import utc_now
 from bedside.phone.line import Line
 from bedside.phone.simulated.by_text import simulate_by_text
 from bedside.phone.simulated.by_voice import simulate_by_voice
@@ -15,6 +14,7 @@ from bedside.phone.simulated.load import Step, measure_load
 from bedside.phone.simulated.people import Plan
 from bedside.phone.simulated.scoring import Result
 from bedside.phone.simulated.voices import Voices
+from bedside.workspace.database import utc_now
 from bedside.workspace.fetch import cache_folder
 
 Progress = Callable[[int, int], None]

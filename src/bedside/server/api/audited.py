@@ -14,21 +14,18 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
 from bedside.server.access import needs
+from bedside.server.auditing import GatewayAuditLog
 from bedside.server.gateway import gateway_of
 from bedside.server.keys import KeyInfo
 from bedside.server.logs import request_id
 from bedside.server.problems import problem_of
-from bedside.workspace.audit import AuditLog
 
 _MOST_RULES = 100
-# Threads of their own, so that a log line never waits for a model. Each waits for a shared fsync and does little else.
-_THREADS = CapacityLimiter(64)
 
 
 @dataclass
@@ -56,16 +53,13 @@ class Asked:
     streams: bool = False
     _start: float = field(default_factory=time.perf_counter)
 
-    async def log(self, audit: AuditLog, status: int) -> None:
+    async def log(self, audit: GatewayAuditLog, status: int) -> None:
         """Write the event; it is on the disk when this returns.
 
         Raises:
             AuditError: it cannot be written, so nothing may be answered.
         """
-        await to_thread.run_sync(self._append, audit, status, limiter=_THREADS)
-
-    def _append(self, audit: AuditLog, status: int) -> None:
-        audit.append(
+        await audit.appended(
             "api.asked",
             request=self.id,
             by=self.by,

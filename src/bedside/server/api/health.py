@@ -13,9 +13,9 @@ from pydantic import BaseModel
 from sqlalchemy import text
 
 from bedside.server.access import needs
-from bedside.server.database import DatabaseError
 from bedside.server.gateway import Gateway, gateway_of
 from bedside.server.problems import ProblemError, responses
+from bedside.workspace.database import DatabaseError
 
 router = APIRouter(tags=["operation"])
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import urlencode
 
 from anyio import to_thread
 from fastapi import APIRouter, Form, Request
@@ -20,6 +21,7 @@ from bedside.server.api.answers import Answered, Citation, Question, answers
 from bedside.server.api.audited import Asked
 from bedside.server.api.chat import chat_completions
 from bedside.server.api.chat_request import ChatRequest, ChatTurn
+from bedside.server.console import document
 from bedside.server.console.explain import Explanation, explain
 from bedside.server.console.marks import Mark, Piece, pieces
 from bedside.server.console.render import ConsoleRoute, login_of, page
@@ -31,8 +33,6 @@ From = Literal["documents", "model"]
 
 MAX_QUESTION = 2000
 """Letters of a question."""
-_NEAR = 8
-"""Passages among which the one that a citation is of is looked for."""
 
 router = APIRouter(route_class=ConsoleRoute, prefix="/console/ask", dependencies=[person("clinician")])
 
@@ -42,6 +42,12 @@ class Source(NamedTuple):
 
     citation: Citation
     pieces: list[Piece]
+
+    @property
+    def link(self) -> str:
+        """The page of the document that shows the cited words; see `bedside.server.console.document`."""
+        place = {"source": self.citation.source, "start": self.citation.start, "end": self.citation.end}
+        return f"{document.PATH}?{urlencode(place)}#{document.QUOTED}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +174,6 @@ def _passage(gateway: Gateway, citation: Citation) -> list[Piece]:
     """The passage around a quotation; empty where it may not be quoted, or the index has changed meanwhile."""
     if not citation.quote or gateway.answers is None:
         return []
-    hits = gateway.answers.retrieval.search(citation.quote, _NEAR)
-    of = (
-        hit for hit in hits if hit.source == citation.source and hit.start <= citation.start and citation.end <= hit.start + len(hit.text)
-    )
-    hit = next(of, None)
+    hits = gateway.answers.retrieval.around(citation.source, citation.start)
+    hit = next((hit for hit in hits if hit.start <= citation.start and citation.end <= hit.end), None)
     return pieces(hit.text, [Mark(citation.start - hit.start, citation.end - hit.start, "quoted")]) if hit else []

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from bedside.server.console import account, ask, audit, calls, home, people, phone, releases, requests, workbench
+from bedside.server.console import account, ask, audit, calls, document, home, people, phone, releases, requests, workbench
 
 router = APIRouter(include_in_schema=False)
-for part in (account, ask, audit, calls, home, people, phone, releases, requests, workbench):
+for part in (account, ask, audit, calls, document, home, people, phone, releases, requests, workbench):
     router.include_router(part.router)
 
 

@@ -16,11 +16,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from bedside import __version__
 from bedside.errors import BedsideError
 from bedside.server.console.explain import tone
-from bedside.server.database import DatabaseError
 from bedside.server.people import Role
 from bedside.server.problems import problem_of
 from bedside.server.sessions import csrf_token
 from bedside.server.settings import NOTICE
+from bedside.workspace.database import DatabaseError
 
 log = logging.getLogger(__name__)
 

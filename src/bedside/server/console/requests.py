@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Annotated, Literal, NamedTuple, get_args
 
 from fastapi import APIRouter, Form, Request
@@ -77,9 +77,5 @@ def _line(gateway: Gateway) -> Iterator[tuple[Requests, Patients]]:
     if practice is None or folder is None:
         raise WorkspaceError("requests need the practice file and the line's --data folder", "Set practice and phone.data in gateway.yaml")
     own = folder / "practice.sqlite"
-    database = Database(own) if own.is_file() else gateway.store
-    try:
+    with closing(Database(own if own.is_file() else gateway.settings.database_url)) as database:
         yield Requests(database, practice), Patients(database)
-    finally:
-        if database is not gateway.store:
-            database.close()
