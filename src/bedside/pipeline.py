@@ -1,4 +1,4 @@
-"""The whole way of a recipe: corpus → base → training stages → merge → release with gates → evaluation.
+"""The whole way of a recipe: base → corpus → training stages → merge → release with gates → evaluation.
 
 Each step is a stage of a `Run`: skipped when nothing it reads has changed, taken up again after a kill.
 
@@ -63,8 +63,9 @@ class Pipeline:
         Raises:
             BedsideError: what is wrong and what to do; nothing unfinished looks whole.
         """
-        corpus = self.curate()
+        # The base comes first: one that was not fetched or was changed is told before minutes of curation.
         base = self.base()
+        corpus = self.curate()
         adapters = self.train(corpus, base)
         return self.release(corpus, base, adapters)
 

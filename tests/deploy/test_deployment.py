@@ -77,14 +77,6 @@ def test_each_gateway_of_the_compose_file_has_a_state_of_its_own_and_the_databas
     assert {mount["/var/lib/bedside"] for mount in mounts} < named
 
 
-def test_docker_takes_the_compose_file() -> None:
-    if not shutil.which("docker") or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode != 0:
-        pytest.skip("apt install docker-compose-plugin")
-    command = ["docker", "compose", "-f", str(DEPLOY / "compose" / "compose.yaml"), "--profile", "watch", "config", "--quiet"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
 def test_every_alert_is_about_a_metric_that_the_gateway_has() -> None:
     described = (ROOT / "src" / "bedside" / "server" / "metrics.py").read_text(encoding="utf-8")
     has = set(re.findall(r"^# TYPE (\w+)", Metrics().text().decode(), re.MULTILINE)) | {"up"}

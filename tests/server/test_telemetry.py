@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -72,7 +73,7 @@ def test_a_request_is_a_span_that_continues_the_client_s_trace(collector: Collec
     assert {one.key for one in resource.resource.attributes} == {"service.name", "service.version"}
 
 
-@pytest.mark.skipif(INSTALLED, reason="OpenTelemetry is installed")
-def test_without_opentelemetry_the_setting_says_what_to_install() -> None:
+def test_without_opentelemetry_the_setting_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     with pytest.raises(TelemetryError, match="pip install opentelemetry-sdk"):
         open_tracing("http://127.0.0.1:4318")

@@ -121,7 +121,10 @@ def _watch(folder: Path, results: Path, patients: Path | None, engine: Engine | 
     err.print(f"[dim]{NOTICE}")
     _show_records(records, patients)
     err.print(f"watching {escape(str(folder))}; results go to {escape(str(results))}; Ctrl-C stops", highlight=False)
-    for outcome in watched.watch(threading.Event()):
+    stop = threading.Event()
+    for wanted in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(wanted, lambda *_: stop.set())
+    for outcome in watched.watch(stop):
         name = escape(outcome.name)
         if outcome.refused:
             out.print(f"[red]refused[/] {name}: see {escape(str(folder / REFUSED))}", highlight=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import gc
 import json
 import logging
 import os
@@ -122,6 +123,9 @@ class Line:
                 stack.push_async_callback(_cancelled, task)
             self.audit.append("line.started", line=self.practice.numbers.main, version=__version__, models=[self.release])
             self._stack = stack.pop_all()
+        # What was loaded stays to the end. Each full look of the garbage collector at it would hold up the audio of all calls for some 80 ms.
+        gc.collect()
+        gc.freeze()
         return self
 
     async def __aexit__(self, *exception: object) -> None:

@@ -126,4 +126,4 @@ def test_a_watch_notes_what_comes_and_goes_on_after_a_kill(tmp_path: Path) -> No
         process.send_signal(signal.SIGKILL if round_ == 0 else signal.SIGINT)
         said, errors = process.communicate(timeout=30)
         assert said.count(".report.html") == 1 and name in said, errors
-    assert process.returncode == 130
+    assert process.returncode == 0, "Ctrl-C is how a watch is meant to end"
