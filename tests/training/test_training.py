@@ -23,8 +23,8 @@ from bedside.engine.contract import ChatContract
 from bedside.errors import TrainingError
 from bedside.recipe import Stage, Training
 from bedside.training.base import load_tokenizer
-from bedside.training.fast_lora import use_fast_lora
-from bedside.training.packing import ATTENTION, IGNORE, ONE_SHAPE, Row, collate, pack
+from bedside.training.fused import CrossEntropy, use_fast_lora
+from bedside.training.packing import ATTENTION, BANDED, IGNORE, Row, collate, pack
 from bedside.training.rows import make_row, make_rows
 from bedside.training.train import EVENTS, compile_layers, load_model, mean_loss, taught_loss, train_stage
 from bedside.workspace.ledger import DropLedger
@@ -100,7 +100,7 @@ def some_rows(vocabulary: int = 300) -> list[Row]:
     return [Row(i, [IGNORE] * 2 + i[2:]) for i in ids]
 
 
-@pytest.mark.parametrize("tokens", [128, 2 * ONE_SHAPE])
+@pytest.mark.parametrize("tokens", [128, 192, 480, 2 * BANDED])
 def test_the_loss_of_a_packed_block_is_that_of_its_rows_one_by_one(tiny_llama: Path, tokens: int) -> None:
     packed = load_model(tiny_llama, dtype=torch.float32)
     plain = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
@@ -112,6 +112,20 @@ def test_the_loss_of_a_packed_block_is_that_of_its_rows_one_by_one(tiny_llama: P
     )
     assert count == sum(label != IGNORE for r in rows for label in r.labels[1:])
     torch.testing.assert_close(loss, alone, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_fused_loss_has_the_value_and_gradient_of_torchs(weighted: bool) -> None:
+    generator = torch.Generator().manual_seed(2)
+    # Logits as far apart as a sure model's, where a softmax alone would lose the rarest words.
+    logits = (torch.randn(12, 50, generator=generator) * 40).requires_grad_()
+    wanted = torch.randint(0, 50, (12,), generator=generator).index_fill(0, torch.tensor([3, 7]), IGNORE)
+    weights = torch.rand(50, generator=generator) * 3 if weighted else None
+    results = []
+    for function in (CrossEntropy.apply, lambda *given: torch.nn.functional.cross_entropy(given[0], given[1], given[2], reduction="sum")):
+        loss = function(logits, wanted, weights) / 7
+        results.append((loss.detach(), *torch.autograd.grad(loss, logits)))
+    torch.testing.assert_close(results[0], results[1], rtol=1e-5, atol=1e-6)
 
 
 def test_the_fused_lora_product_has_pefts_values_and_gradients(tiny_llama: Path) -> None:

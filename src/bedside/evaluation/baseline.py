@@ -5,15 +5,13 @@ It is given its best fair chance, so that a language model which does no better 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 from sklearn.model_selection import GroupKFold  # type: ignore[import-untyped]
-from sklearn.multiclass import OneVsRestClassifier  # type: ignore[import-untyped]
+from sklearn.neural_network import MLPClassifier  # type: ignore[import-untyped]
 
 from bedside.engine.embedding import SentenceEmbedder
 from bedside.evaluation.scorers import NO_INTENT
@@ -109,8 +107,12 @@ def _folds(targets: Flags, groups: Sequence[str]) -> Iterator[tuple[NDArray[np.i
     yield from folds.split(np.zeros(len(targets)), groups=groups)
 
 
-def _classifier(c: float, vectors: Floats, targets: Flags) -> OneVsRestClassifier:
-    with warnings.catch_warnings():
-        # A fold may lack an intent of the other folds; its probability is then 0, as it should be.
-        warnings.filterwarnings("ignore", message="Label (not )?.* is present in all training examples")
-        return OneVsRestClassifier(LogisticRegression(C=c, max_iter=1000)).fit(vectors, targets.astype(np.int8))
+def _classifier(c: float, vectors: Floats, targets: Flags) -> MLPClassifier:
+    """Logistic regression of every intent at once: a network without hidden layers is the same function, and has the same optimum.
+
+    Fitting the intents together shares each product with the vectors, several times as fast as one after the other; in float64, because
+    L-BFGS stops far from the optimum where single precision cannot tell two losses apart.
+    """
+    return MLPClassifier((), solver="lbfgs", alpha=1 / c, max_iter=2000, random_state=0).fit(
+        vectors.astype(np.float64), targets.astype(np.int8)
+    )

@@ -1,7 +1,8 @@
 """One stage of the curriculum: LoRA on packed rows, loss on answers only, resumable.
 
 TRL's `SFTTrainer` and PEFT do the training; three things are bedside's own, each for speed on processors and each held by a parity test:
-packed rows with attention per row (`packing`), the fused LoRA product (`fast_lora`), and a head that is computed for taught tokens only.
+packed rows with attention per row (`packing`), the fused LoRA product and loss (`fused`), and a head that is computed for taught tokens
+only.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from bedside.errors import TrainingError
 from bedside.recipe.models import Stage, Training
 from bedside.training.base import load_tokenizer
 from bedside.training.curves import plot_curve
-from bedside.training.fast_lora import use_fast_lora
-from bedside.training.packing import ATTENTION, IGNORE, ONE_SHAPE, Row, collate, pack
+from bedside.training.fused import CrossEntropy, use_fast_lora
+from bedside.training.packing import ATTENTION, BANDED, IGNORE, Row, collate, pack
 from bedside.training.progress import ProgressCallback
 from bedside.workspace.fetch import cache_folder
 
@@ -78,8 +79,8 @@ def taught_loss(model: Any, inputs: dict[str, Tensor], weights: Tensor | None = 
     # A multiple of 64 places, so that the output layer meets few shapes; the places added repeat the first and count for nothing.
     places = torch.nn.functional.pad(taught, (0, -len(taught) % 64), value=0)
     wanted = torch.nn.functional.pad(targets[taught], (0, len(places) - len(taught)), value=IGNORE)
-    logits = inner.lm_head(hidden[0].index_select(0, places)).float()
-    loss = torch.nn.functional.cross_entropy(logits, wanted, weight=weights, ignore_index=IGNORE, reduction="sum")
+    logits = inner.lm_head(hidden[0].index_select(0, places))
+    loss: Tensor = CrossEntropy.apply(logits, wanted, weights)  # type: ignore[no-untyped-call]
     return loss, len(taught) if weights is None else float(weights[targets[taught]].sum())
 
 
@@ -175,7 +176,7 @@ def train_stage(
         use_fast_lora(adapted)
     lengths = [len(row.input_ids) for row in rows]
     blocks = [block for epoch in range(stage.epochs) for block in pack(lengths, training.tokens_per_step, seed=seed + epoch)]
-    if len(blocks) >= _WORTH_COMPILING and training.tokens_per_step <= ONE_SHAPE:
+    if len(blocks) >= _WORTH_COMPILING and training.tokens_per_step <= BANDED:
         compile_layers(adapted, console)
     progress = ProgressCallback(stage.name, out / EVENTS, console)
 

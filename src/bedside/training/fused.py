@@ -1,4 +1,4 @@
-"""LoRA's linear layer as one autograd function, and rows of the vocabulary learned beside it.
+"""LoRA's linear layer and the loss as one autograd function each, and rows of the vocabulary learned beside it.
 
 PEFT computes `W x + s · B(A x)` with separate modules: two casts, a scaling and an addition of the full output, and their backward passes.
 On a processor those element-wise steps cost more than the products. Here both products write into one buffer and the backward pass is
@@ -7,6 +7,9 @@ are PEFT's. Used where no gradient of `W` is needed and dropout is 0; a parity t
 
 For the rows of the vocabulary that are learned (`trainable_token_indices`), PEFT puts them into a copy of the whole matrix and takes the
 gradient of all its rows. Here only their own columns of the logits and places of the input are replaced.
+
+PyTorch's cross-entropy walks over the logits of a large vocabulary once for each of its steps. Here the softmax that the loss needs is kept
+and becomes the gradient in place.
 """
 
 from __future__ import annotations
@@ -18,6 +21,40 @@ from peft import PeftModel
 from peft.tuners.lora import Linear
 from peft.tuners.trainable_tokens.layer import TrainableTokensLayer
 from torch import Tensor, nn
+
+from bedside.training.packing import IGNORE
+
+
+class CrossEntropy(torch.autograd.Function):
+    """`torch.nn.functional.cross_entropy` with `reduction="sum"`, computed in float32 whatever the logits are."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, wanted: Tensor, weights: Tensor | None) -> Tensor:
+        """The summed loss.
+
+        Args:
+            logits: [places, vocabulary].
+            wanted: [places]; a place at -100 counts for nothing.
+            weights: [vocabulary], by which a wanted token counts; None for 1 each.
+        """
+        target = wanted.clamp(min=0)
+        counts = (wanted != IGNORE).float() if weights is None else weights[target] * (wanted != IGNORE)
+        shares = logits.softmax(-1, dtype=torch.float32)
+        # log of the sum of exponentials, from the greatest logit and the share that it got.
+        total = logits.amax(-1).float() - shares.amax(-1).log()
+        loss = (total - logits.gather(1, target[:, None])[:, 0].float()) @ counts
+        ctx.save_for_backward(shares, target, counts)
+        ctx.dtype = logits.dtype
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        shares, target, counts = ctx.saved_tensors
+        scale = counts * grad
+        gradient = (shares * scale[:, None]).to(ctx.dtype)
+        places = torch.arange(len(target), device=target.device)
+        gradient[places, target] = ((shares[places, target] - 1) * scale).to(ctx.dtype)
+        return gradient, None, None
 
 
 class _LoraProduct(torch.autograd.Function):
