@@ -7,8 +7,9 @@ export BEDSIDE_DATA ?= $(abspath $(CURDIR)/../shared/data)
 RECIPE ?= recipes/clinic-line.yaml
 # Programs that the phone line speaks through and that the tests call with.
 SYSTEM := espeak-ng baresip-core sip-tester
+# Tests compute beside one another, so OpenMP's threads are not to spin while they wait.
 # Many tests wait for calls that take as long as calls do, so there are more workers than cores; a file's tests stay in one worker.
-PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+PYTEST := GOMP_SPINCOUNT=100 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: setup demo test fast lint bench clean help
 

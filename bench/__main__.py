@@ -12,6 +12,7 @@ from bedside.offline import quiet_libraries, stay_offline
 NAMES = (
     "quality",
     "understanding",
+    "neighbours",
     "training",
     "safety",
     "mutants",

@@ -40,7 +40,7 @@ def bedside(
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=1200,
+        timeout=2400,
         env={**os.environ, **home, **(environment or {})},
         check=False,
     )

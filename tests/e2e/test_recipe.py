@@ -89,11 +89,12 @@ def test_a_question_is_answered_word_by_word(release: Path) -> None:
 
 def test_a_release_is_served_to_an_openai_client(release: Path) -> None:
     openai = pytest.importorskip("openai")
+    environment = {key: value for key, value in os.environ.items() if key not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     process = subprocess.Popen(
         [sys.executable, "-m", "bedside.cli", "serve", "--release", str(release), "--port", "18431"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=os.environ,
+        env={**environment, "OMP_DISPLAY_ENV": "verbose"},
     )
     try:
         deadline = time.monotonic() + 60
@@ -112,7 +113,9 @@ def test_a_release_is_served_to_an_openai_client(release: Path) -> None:
         assert understood.status_code == 200 and "intents" in understood.text
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        printed, _ = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert b"GOMP_SPINCOUNT = '100'" in printed  # its threads leave the processor to the programs beside it
 
 
 def test_a_changed_byte_stops_a_release(release: Path, tmp_path: Path) -> None:

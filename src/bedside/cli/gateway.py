@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bedside.cli.shared import app, err, escape, out
+from bedside.cli.shared import app, err, escape, out, share_processor
 
 PANEL = "The gateway"
 
@@ -36,6 +36,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve models with an OpenAI-compatible API, the safety core in front of them; with --settings also keys and the console."""
+    share_processor()
     from bedside.server.app import serve as serve_gateway
     from bedside.server.settings import load_settings, local_settings
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bedside.cli.shared import NOTICE, app, err, escape, existing, out
+from bedside.cli.shared import NOTICE, app, err, escape, existing, out, share_processor
 
 if TYPE_CHECKING:
     from bedside.phone.call.text import Transcript
@@ -359,6 +359,7 @@ def _line(
         return Line(read, settings, understand_by_words)
     from bedside.cli.shared import open_release
 
+    share_processor()
     engine = open_release(release)
     return Line(read, settings, understanding_of(engine), engine.contract.hash)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -49,6 +50,16 @@ def main() -> None:
     except KeyboardInterrupt:
         err.print("stopped; run the same command again to go on where it was")
         sys.exit(130)
+
+
+def share_processor() -> None:
+    """For a program that answers people beside others: let OpenMP's threads wait without spinning for long, unless the user chose otherwise.
+
+    They spin for milliseconds by default, which a neighbour pays for (`bench/neighbours.py`); training alone on its machine gains by it. It has
+    to be called before llama.cpp or torch is loaded. GOMP_SPINCOUNT is described in the manual of GCC's libgomp.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "100")
 
 
 def escape(text: str) -> str:
