@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bedside.cli.shared import open_release
+from bedside.cli.shared import open_release, share_processor
 from bedside.phone.call.menu import understand_by_words
 from bedside.phone.line import Line, LineSettings, understanding_of
 from bedside.phone.practice import read_practice
@@ -56,6 +56,7 @@ def measure(console: Console) -> None:
 
 
 def _line(folder: str, with_model: bool) -> Line:
+    share_processor()
     engine = open_release(RELEASE) if with_model else None
     understand = understanding_of(engine) if engine else understand_by_words
     return Line(read_practice(PRACTICE), LineSettings(Path(folder), voice="espeak"), understand, engine.contract.hash if engine else "")

@@ -21,6 +21,7 @@ from bedside.knowledge.dispositions import dispositions
 from bedside.knowledge.facts import Fact, built_in
 
 _CONCEPT = re.compile(r"[a-z][a-z0-9_]*")
+_WITH_SLASH = re.compile(r"[^,]*/[^,]*")
 
 
 def _disposition(name: str) -> str:
@@ -230,7 +231,7 @@ def _read(text: str, name: str) -> _LexiconFile:
         raise KnowledgeError(f"lexicon/{name} cannot be used: {' '.join(str(error).split())}", "Mend that place") from error
     wordings = read.classes | read.concepts | {marker: of.phrases for marker, of in read.markers.items()}
     for concept, phrases in wordings.items():
-        for phrase in filter(_spread, phrases.split(",")):
+        for phrase in filter(_spread, _WITH_SLASH.findall(phrases)):
             warnings.warn(
                 f"lexicon/{name}: in {concept}, the phrase {phrase.strip()!r} names a word twice beside a slash; a slash parts single words"
                 " only, so write alternatives of several words as phrases of their own",
@@ -245,7 +246,7 @@ def _spread(phrase: str) -> bool:
     Read word by word, such a phrase says one word twice, in one place or in two neighbouring ones.
     """
     words = phrase.replace("/", " ").split()
-    if "/" not in phrase or len(set(words)) == len(words):  # nearly all
+    if len(set(words)) == len(words):  # nearly all
         return False
     places = [word.split("/") for word in phrase.split()]
     if any(len(set(place)) < len(place) for place in places):
