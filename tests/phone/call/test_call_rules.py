@@ -120,6 +120,15 @@ def test_words_that_may_be_of_the_past_are_asked_about(clinic: Clinic) -> None:
     assert unclear.said()[0] == "say.e000"
 
 
+def test_a_denied_alarm_is_not_asked_about_again_for_the_same_words(clinic: Clinic) -> None:
+    call = Ringing(clinic, _always("referral_new"))("I need a referral to a cardiologist")
+    assert call.said() == ["referral.specialty"] and call("a cardiologist").said() == ["referral.reason"]
+    assert call("a hot check-up").said() == ["call.happening_now"]
+    assert call("no that's not right", "a cardiologist").said() == ["referral.reason"]
+    assert call("a hot check-up").said() == ["identity.name_birth"]
+    assert call("a hot check-up and chest pain last month").said() == ["call.happening_now"]
+
+
 def test_the_models_own_emergency_raises_and_a_clear_no_still_leads_to_a_nurse(clinic: Clinic) -> None:
     understand = _always("emergency")
     assert Ringing(clinic, understand)("something is off with him", "yes").said()[0] == "say.e000"

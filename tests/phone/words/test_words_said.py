@@ -34,6 +34,35 @@ def _rows(key: str) -> list[Any]:
     return [pytest.param(said, means, id=said) for said, means in rows.items()] if isinstance(rows, dict) else rows
 
 
+MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
+FORMS = (
+    "{day} {month} {year}.",
+    "{day}{th} of {month}, {year}",
+    "the {day}{th} of {month} {year}",
+    "{month} {day}, {year}",
+    "{month} the {day}{th} {year}",
+    "{day} {short} {year}",
+    "{day}/{number}/{year}",
+    "{day:02d}.{number:02d}.{year}",
+)
+NAMES = ("Emma Wilson, ", "It's Joan Clark. ", "May Augustin ", "Harold Jan Greene, born ", "she's ", "")
+
+
+@given(st.dates(dt.date(1915, 1, 1), TODAY), st.sampled_from(FORMS), st.sampled_from(NAMES))
+@example(dt.date(1995, 2, 28), FORMS[0], NAMES[0])
+def test_dates_of_birth_as_speech_recognition_writes_them(born: dt.date, form: str, name: str) -> None:
+    th = "th" if born.day in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(born.day % 10, "th")
+    month = MONTHS[born.month - 1]
+    written = form.format(day=born.day, th=th, month=month, short=month[:3], number=born.month, year=born.year)
+    assert birth_date(name + written, TODAY) == born
+
+
+@given(st.integers(1, 31), st.text("abcdefghijklmnopqrstuvwxyz", min_size=4, max_size=9), st.integers(1915, 2026))
+def test_a_month_that_was_not_understood_makes_no_other_date(day: int, month: str, year: int) -> None:
+    born = birth_date(f"Emma Wilson, {day} q{month}q {year}.", TODAY)
+    assert born is None
+
+
 @pytest.mark.parametrize(("said", "means"), _rows("days"))
 def test_days(said: str, means: list[str]) -> None:
     assert [day.isoformat() for day in days(said, TODAY)] == means

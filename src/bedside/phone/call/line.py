@@ -50,6 +50,7 @@ class Line:
         self._question: Ask | None = None
         self._heard = Heard("")
         self._spoken_over = self._keyed = self._unsure = ""
+        self._asked_about: set[str] = set()
         self._reason = "the caller asked for a person"
         self._to: list[str] = []
         self._turns = self._quiet = self._noises = self._misheard = 0

@@ -228,7 +228,7 @@ class Call(Leaving):
             chosen = [today, *(wish for wish in chosen if wish.intent != today.intent and not (books(wish) and books(today)))]
         if doubt and about_symptoms(understanding):
             self._person("a symptom was not heard well", "nurse", "say.human")
-        elif self._alarm is not None and self._alarm.ask_now and not about_emergency(understanding) and not _for_a_person(chosen):
+        elif not about_emergency(understanding) and not _for_a_person(chosen) and self._may_be_now(self._alarm):
             self._first(happening_now(), chosen)
         elif not chosen or (doubt and self._misheard):
             self._not_understood()
@@ -344,12 +344,18 @@ class Call(Leaving):
             left = [wish for wish in (self._wish, *self._queue) if wish is not None and not (books(wish) and books(today))]
             self._drop_script()
             self._begin([today, *left])
-        elif alarm.ask_now and self._wish is not None and self._wish.intent != "emergency":
-            wish = self._wish
+        elif (wish := self._wish) is not None and wish.intent != "emergency" and self._may_be_now(alarm):
             self._drop_script()
             self._first(happening_now(), [wish, *self._queue])
         else:
             return False
+        return True
+
+    def _may_be_now(self, alarm: Alarm | None) -> bool:
+        """Whether to ask if it is happening now. Once for the same words: a caller who did not deny it is not here to say them again."""
+        if alarm is None or not alarm.ask_now or (said := folded(self._heard.text)) in self._asked_about:
+            return False
+        self._asked_about.add(said)
         return True
 
     def _key_answer(self, event: Pressed) -> None:

@@ -4,30 +4,40 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from functools import cache
 
-from bedside.phone.words.dates import month_number
+from bedside.phone.words.dates import any_month, month_number
 from bedside.phone.words.plain import plain
 
 _OLDEST = 115
 """Years; nobody who rings is older."""
 _NUMBER = re.compile(r"\d+")
-_NAMED = re.compile(
-    r"(?:(?P<before>\d{1,2})(?:st|nd|rd|th)?\s(?:day\s)?(?:of\s)?)?(?P<month>[a-z]{3,9})(?:\s(?:the\s)?(?P<after>\d{1,2})(?:st|nd|rd|th)?(?=\s|,|$))?[\s,]+(?:of\s)?(?P<year>\d{4}|\d\d)\b"
-)
+_JOINING = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b|\b(?:of|the)\b")
+_OTHER_WORDS = re.compile(r"[a-z']+")
+_DAY = r"\d{1,2}(?:st|nd|rd|th)?"
+
+
+@cache
+def _named() -> re.Pattern[str]:
+    """A date whose month is named, its day before or after it."""
+    before, after = rf"(?P<before>{_DAY})\s(?:day\s)?(?:of\s)?", rf"\s(?:the\s)?(?P<after>{_DAY})(?=\s|$)"
+    return re.compile(rf"\b(?:{before})?(?P<month>{any_month()})\b(?:{after})?\s+(?:of\s)?(?P<year>\d{{4}}|\d\d)\b")
 
 
 def birth_date(text: str, today: date) -> date | None:
     """The date of birth in a turn; None where there is none that lies within a lifetime before today.
 
-    A year of two digits is the last one that has been: sixty-two is 1962, and twelve is 2012.
+    A year of two digits is the last one that has been: sixty-two is 1962, and twelve is 2012. Numbers are one date only where no other word
+    stands between them, so a month that was not understood ("28 Febbry 1995") makes no other date of the rest.
     """
-    said = plain(text).replace(",", " ")
-    for match in _NAMED.finditer(said):
+    said = " ".join(plain(text).replace(",", " ").split())
+    for match in _named().finditer(said):
         month = month_number(match["month"])
         day = match["before"] or match["after"]
         if month and day:
-            return _checked(int(day), month, match["year"], today)
-    return _numeric(_NUMBER.findall(re.sub(r"(?<=\d)(?:st|nd|rd|th)\b", "", said)), today)
+            return _checked(int(day.rstrip("stndrh")), month, match["year"], today)
+    numbers = (_NUMBER.findall(run) for run in _OTHER_WORDS.split(_JOINING.sub(" ", said)))
+    return next((found for run in numbers if (found := _numeric(run, today))), None)
 
 
 def _numeric(groups: list[str], today: date) -> date | None:

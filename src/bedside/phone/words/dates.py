@@ -86,6 +86,12 @@ def month_number(word: str) -> int | None:
     return _month_of().get(word)
 
 
+@cache
+def any_month() -> str:
+    """A regular expression of the months' names and short forms."""
+    return _any_of(_month_of())
+
+
 def _count(word: str | None) -> int:
     return int(word) if word and word.isdigit() else table(_FILE)["counts"].get(word or "a", 1)
 
@@ -97,7 +103,7 @@ def _any_of(words: Iterable[str]) -> str:
 @cache
 def _readers() -> tuple[tuple[re.Pattern[str], _Reader], ...]:
     """Patterns and their readers, the more particular first: what one has read, the later ones do not see."""
-    day, month, weekday = r"(?P<day>[12]\d|3[01]|0?[1-9])", f"(?P<month>{_any_of(_month_of())})", f"(?P<weekday>{_any_of(_weekday_of())})"
+    day, month, weekday = r"(?P<day>[12]\d|3[01]|0?[1-9])", f"(?P<month>{any_month()})", f"(?P<weekday>{_any_of(_weekday_of())})"
     year = r"(?:[\s,/]+(?:of\s)?(?P<year>(?:19|20)\d\d))?"
     led = f"(?:(?:{_any_of(_weekday_of())})\\s(?:the\\s)?)?"  # "Tuesday the 24th" is one day
     number = rf"(?P<count>\d+|{_any_of(table(_FILE)['counts'])})"
