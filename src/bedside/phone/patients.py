@@ -27,8 +27,9 @@ Third = Literal["medicare", "mobile", "street", "postcode"]
 
 _ALIKE = 0.92
 """Jaro-Winkler similarity from which two spellings are one name."""
-_ALIKE_IN_SOUND = 0.8
+_ALIKE_IN_SOUND = 0.75
 """The same for two names that also sound alike ("Catherine", "Kathryn")."""
+_UNHEARD_R = re.compile(r"r(?![aeiouy])")
 _BORN = select(patients).where(patients.c.born == bindparam("on_day"), patients.c.active == 1)
 _OF_CALLER = select(caller_failures.c.failures).where(caller_failures.c.caller == bindparam("of_caller"))
 _CALLER_FAILED = update(caller_failures).where(caller_failures.c.caller == bindparam("of_caller")).values(failures=bindparam("now_failed"))
@@ -177,8 +178,13 @@ def _like(said: Sequence[str], known: Sequence[str]) -> bool:
     for one in said[:1]:
         for other in known:
             similarity = JaroWinkler.similarity(one, other)
-            alike |= bool(other) and (similarity >= _ALIKE or (similarity >= _ALIKE_IN_SOUND and sound(one) == sound(other)))
+            alike |= bool(other) and (similarity >= _ALIKE or (similarity >= _ALIKE_IN_SOUND and _sound(one) == _sound(other)))
     return alike
+
+
+def _sound(name: str) -> str:
+    """How a name sounds in Australia, where an r is heard before a vowel only ("Clark", "clock"), and a last e not at all."""
+    return sound(_UNHEARD_R.sub("", name.removesuffix("e")))
 
 
 def _digits(text: str | None) -> str:

@@ -75,6 +75,12 @@ def test_anything_less_does_not(register: Patients, claim: Claim) -> None:
     assert (answer.outcome, answer.patient, answer.third) == ("not_matched", None, None)
 
 
+@pytest.mark.parametrize(("family", "heard"), [("Clark", "Clock"), ("Green", "Graene"), ("Carter", "Cahta"), ("Moore", "Moor")])
+def test_a_family_name_may_be_written_as_it_sounds_in_australia(register: Patients, family: str, heard: str) -> None:
+    register.add(replace(MARGARET, family=family))
+    assert register.identify(replace(CLAIM, family=heard), "call").outcome == "matched"
+
+
 def test_the_log_may_know_which_identifier_matched(register: Patients) -> None:
     assert register.identify(replace(CLAIM, postcode="2999"), "call").third == "mobile"
 
