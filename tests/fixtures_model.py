@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bedside.engine.contract import ChatContract, template_text
+from bedside.engine.contract import ChatContract
 from bedside.engine.llamacpp import LlamaCppEngine
+from fixtures_contract import chatml
 
 _CACHE = Path(__file__).resolve().parents[1] / ".cache" / "bedside"
 
@@ -31,20 +32,7 @@ def base_gguf() -> Path:
 @pytest.fixture(scope="session")
 def chatml_contract() -> ChatContract:
     """The contract of SmolLM2, without tasks."""
-    return ChatContract(
-        template_name="chatml",
-        template=template_text("chatml"),
-        bos_token="<|im_start|>",
-        eos_token="<|im_end|>",
-        bos_id=1,
-        eos_id=2,
-        pad_id=2,
-        stop_ids=(2,),
-        adds_bos=False,
-        max_length=1024,
-        tokenizer_sha256="0" * 64,
-        systems={},
-    )
+    return chatml(1024)
 
 
 @pytest.fixture(scope="session")

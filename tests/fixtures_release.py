@@ -5,24 +5,11 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from bedside.engine.contract import ChatContract, template_text
 from bedside.release.build import FileEntry, Manifest
 from bedside.workspace.files import sha256_file, write_json
+from fixtures_contract import chatml
 
-CONTRACT = ChatContract(
-    template_name="chatml",
-    template=template_text("chatml"),
-    bos_token="<|im_start|>",
-    eos_token="<|im_end|>",
-    bos_id=1,
-    eos_id=2,
-    pad_id=2,
-    stop_ids=(2,),
-    adds_bos=False,
-    max_length=256,
-    tokenizer_sha256="0" * 64,
-    systems={},
-)
+CONTRACT = chatml(256)
 
 
 def make_release(folder: Path, size: int = 10_000) -> Path:

@@ -9,9 +9,10 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast
 
-from bedside.engine.contract import ChatContract, template_text
+from bedside.engine.contract import ChatContract
 from bedside.knowledge.intents import catalogue
 from bedside.workspace.files import sha256_file
+from fixtures_contract import chatml
 
 
 def tiny_base(folder: Path, architecture: str) -> Path:
@@ -63,17 +64,4 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def contract(tiny_llama: Path) -> ChatContract:
-    return ChatContract(
-        template_name="chatml",
-        template=template_text("chatml"),
-        bos_token="<|im_start|>",
-        eos_token="<|im_end|>",
-        bos_id=1,
-        eos_id=2,
-        pad_id=2,
-        stop_ids=(2,),
-        adds_bos=False,
-        max_length=64,
-        tokenizer_sha256=sha256_file(tiny_llama / "tokenizer.json"),
-        systems={"understand": "", "answer": "answer"},
-    )
+    return chatml(64, sha256_file(tiny_llama / "tokenizer.json"), {"understand": "", "answer": "answer"})
