@@ -43,6 +43,8 @@ def person_name(text: str) -> Name | None:
     if letters:
         words = _corrected(words, letters.lower())
     words = [word for word, before in zip(words, [None, *words], strict=False) if word != before]
+    if words[: len(words) // 2] == words[len(words) // 2 :]:  # said, or heard, twice: "Tom Fisher Tom Fisher"
+        words = words[: len(words) // 2]
     if not words or len(words) > 6:
         return None
     *given, family = [_capitals(word) for word in words]
