@@ -8,7 +8,10 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
+import time
 import wave
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -125,6 +128,33 @@ def test_a_server_that_fails_is_named(transcriber: str, answer: tuple[int, bytes
             await ServedRecogniser(transcriber, "whisper", key="k").recognise(bytes(RATE))
 
     asyncio.run(ask())
+
+
+_OWNER = """
+import asyncio, time
+from bedside.phone.speech.recognise import EmbeddedWhisper
+
+if __name__ == "__main__":
+    recogniser = EmbeddedWhisper(workers=2)
+    asyncio.run(recogniser.warm())
+    print(*recogniser.pids, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+def test_workers_end_with_a_line_that_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "owner.py").write_text(_OWNER, encoding="utf-8")
+    owner = subprocess.Popen([sys.executable, str(tmp_path / "owner.py")], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    workers = [Path("/proc") / pid for pid in owner.stdout.readline().split()]
+    assert len(workers) == 2 and all(worker.exists() for worker in workers)
+    owner.kill()
+    owner.wait()
+    deadline = time.monotonic() + 10
+    while any(worker.exists() and "Z" not in (worker / "stat").read_text().rpartition(")")[2] for worker in workers):
+        assert time.monotonic() < deadline, "a worker outlives its owner"
+        time.sleep(0.05)
 
 
 @needs_espeak

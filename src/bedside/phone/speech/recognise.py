@@ -32,6 +32,7 @@ import yaml
 
 from bedside.errors import BedsideError
 from bedside.phone.leg import RATE
+from bedside.phone.speech.worker import end_with_parent
 from bedside.workspace.fetch import cached_asset
 
 _WHISPER_RATE = 16_000
@@ -269,6 +270,7 @@ class _Worker:
 
 def _load_worker(files: list[str]) -> None:
     global _worker
+    end_with_parent()
     import tempfile
 
     from faster_whisper import WhisperModel

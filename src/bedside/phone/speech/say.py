@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from bedside.errors import WorkspaceError
 from bedside.phone.leg import RATE
 from bedside.phone.speech.recognise import SpeechError
+from bedside.phone.speech.worker import end_with_parent
 from bedside.workspace.fetch import cached_asset
 from bedside.workspace.files import written_whole
 
@@ -273,6 +274,7 @@ _symbols: dict[str, int] = {}
 
 def _load_kokoro(files: list[str], threads: int) -> None:
     global _session, _symbols
+    end_with_parent()
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
