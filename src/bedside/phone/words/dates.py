@@ -33,6 +33,8 @@ def days(text: str, today: date) -> Days:
     said = plain(text)
     found: set[date] = set()
     for pattern, reader in _readers():
+        if reader is _soon and found:  # "first available on Friday" is Friday
+            break
 
         def read(match: re.Match[str], reader: _Reader = reader) -> str:
             got = [day for day in reader(match, today) if day >= today]
